@@ -1,0 +1,1 @@
+//! The fake host and the models that the integration tests and fuzz targets share.

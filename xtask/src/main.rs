@@ -1,0 +1,31 @@
+//! The commands a person runs on this project. `cargo xtask help` lists them.
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod boot;
+mod gates;
+mod library;
+
+/// Build, check, measure and boot the vPCI library inside real Xen.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Boot(boot::Args),
+    Gates(gates::Args),
+    Bench(bench::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Boot(args) => boot::run(&args),
+        Command::Gates(args) => gates::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    }
+}
