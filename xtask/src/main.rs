@@ -6,6 +6,7 @@ mod bench;
 mod boot;
 mod gates;
 mod library;
+mod toolchain;
 
 /// Build, check, measure and boot the vPCI library inside real Xen.
 #[derive(Parser)]

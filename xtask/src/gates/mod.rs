@@ -5,5 +5,6 @@
 pub(crate) struct Args {}
 
 pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not there yet")
+    println!("{}", crate::library::build()?.display());
+    Ok(())
 }

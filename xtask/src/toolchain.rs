@@ -1,0 +1,145 @@
+//! Which compiler builds for the bare-metal target, and where it takes `core` from.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+
+/// Soft float, no SSE, no red zone, panic = abort.
+pub(crate) const TARGET: &str = "x86_64-unknown-none";
+
+/// Code that Xen can link and run: no GOT, no indirect branch, returns through Xen's thunk, IBT landing pads.
+const FLAGS: &[&str] = &[
+    "-Cpanic=abort",
+    // Xen runs at 0xffff82d040000000, so nothing absolute fits 32 bits; with the next four there is no GOT either.
+    "-Crelocation-model=pic",
+    "-Ccode-model=small",
+    "-Zplt=yes",
+    "-Zdirect-access-external-data=yes",
+    "-Zdefault-visibility=hidden",
+    // A `.text.name` section is an orphan in a Xen without CONFIG_LIVEPATCH: it lands after _etext.
+    "-Zfunction-sections=no",
+    "-Cforce-unwind-tables=no",
+    "-Cforce-frame-pointers=yes",
+    // A jump table is an indirect branch.
+    "-Cjump-tables=no",
+    "-Zcf-protection=branch",
+    "-Zfunction-return=thunk-extern",
+    "-Zretpoline-external-thunk",
+    "-Zindirect-branch-cs-prefix",
+];
+
+/// What lets code built with the flags above link a `core` that was built without them.
+const PREBUILT_CORE_FLAG: &str =
+    "-Cunsafe-allow-abi-mismatch=retpoline,retpoline-external-thunk,indirect-branch-cs-prefix";
+
+/// Debian's own compiler, and the packages that it and its source are in.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "rust-web-src"];
+
+const HELP: &str = "no Rust compiler here can build for x86_64-unknown-none. One of these is needed:
+  rustup component add rust-src                 (a rustup toolchain of 1.91 or newer)
+  rustup target add x86_64-unknown-none         (the same)
+  apt-get install rustc-web rust-web-src        (Debian 12 with bookworm-security, Debian 13)";
+
+/// Where `core` comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Core {
+    /// Compiled with our own flags from the compiler's source.
+    Source,
+    /// The compiler's prebuilt one.
+    Prebuilt,
+}
+
+/// A compiler that can build the object.
+#[derive(Debug)]
+pub(crate) struct Toolchain {
+    pub(crate) rustc: PathBuf,
+    pub(crate) sysroot: PathBuf,
+    pub(crate) core: Core,
+}
+
+impl Toolchain {
+    /// The active compiler, else Debian's, which is installed when it is missing.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let active = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let probe = || Self::probe(&active).or_else(|| Self::probe(OsStr::new(DEBIAN_RUSTC)));
+        if let Some(found) = probe() {
+            return Ok(found);
+        }
+        install().context(HELP)?;
+        probe().context(HELP)
+    }
+
+    fn probe(rustc: &OsStr) -> Option<Self> {
+        let sysroot = PathBuf::from(query(rustc, &["--print", "sysroot"])?);
+        let libraries = query(rustc, &["--print", "target-libdir", "--target", TARGET])?;
+        // Preferred: a prebuilt `core` has plain returns in whatever of it is not inlined.
+        let core = if source(&sysroot).join("library/core/src/lib.rs").exists() {
+            Core::Source
+        } else if holds_core(Path::new(&libraries)) {
+            Core::Prebuilt
+        } else {
+            return None;
+        };
+        let found = Self { rustc: rustc.into(), sysroot, core };
+        let flags = found.flags();
+        let mut accepts: Vec<_> = flags.iter().map(String::as_str).collect();
+        accepts.extend(["--print", "cfg", "--target", TARGET]);
+        query(rustc, &accepts).map(|_| found)
+    }
+
+    /// The flags that every crate in the object is built with.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        let prebuilt = (self.core == Core::Prebuilt).then_some(&PREBUILT_CORE_FLAG);
+        FLAGS.iter().chain(prebuilt).map(ToString::to_string).collect()
+    }
+
+    /// The folder of the compiler's source.
+    pub(crate) fn source(&self) -> PathBuf {
+        source(&self.sysroot)
+    }
+}
+
+fn source(sysroot: &Path) -> PathBuf {
+    sysroot.join("lib/rustlib/src/rust")
+}
+
+fn holds_core(libraries: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(libraries) else { return false };
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+}
+
+/// What `rustc` answers, if it runs at all and agrees.
+fn query(rustc: &OsStr, args: &[&str]) -> Option<String> {
+    let output = Command::new(rustc).env("RUSTC_BOOTSTRAP", "1").args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Installs Debian's compiler and its source.
+fn install() -> anyhow::Result<()> {
+    ensure!(Path::new("/usr/bin/apt-get").exists(), "this is no Debian: there is no apt-get");
+    eprintln!("Installing {} (for the target {TARGET})", DEBIAN_PACKAGES.join(", "));
+    apt_get(&["update", "-q"])?;
+    apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], DEBIAN_PACKAGES].concat())
+}
+
+fn apt_get(args: &[&str]) -> anyhow::Result<()> {
+    let user = Command::new("id").arg("-u").output().context("id -u")?.stdout;
+    let mut command = if user.trim_ascii() == b"0" {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        sudo
+    };
+    // Its output is progress, not a result.
+    let status =
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr()).status();
+    ensure!(status.context("apt-get did not start")?.success(), "apt-get {} failed", args.join(" "));
+    Ok(())
+}
