@@ -1,0 +1,110 @@
+//! Message Signalled Interrupts, capability 05h (PCIe 7.7.1).
+
+use modular_bitfield::prelude::*;
+
+/// Message Control, a word at the capability's offset + 2 (PCIe 7.7.1.2).
+#[bitfield(bits = 16)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// MSI is in use; INTx is not.
+    pub enable: bool,
+    /// Multiple Message Capable: log2 of the number of messages the function asks for. 6 and 7 are reserved.
+    #[skip(setters)]
+    pub capable: B3,
+    /// Multiple Message Enable: log2 of the number of messages it may send. 6 and 7 are reserved.
+    #[skip(setters)]
+    pub granted: B3,
+    /// The message address has 64 bits.
+    pub address64: bool,
+    /// There are mask and pending registers.
+    pub per_vector_masking: bool,
+    #[skip]
+    reserved: B7,
+}
+
+impl Control {
+    /// The control register with this value.
+    #[must_use]
+    pub const fn new_from(value: u16) -> Self {
+        Self::from_bytes(value.to_le_bytes())
+    }
+
+    /// The messages the function asks for: 1 to 32; a reserved encoding counts as 32.
+    #[must_use]
+    pub fn capable_vectors(self) -> u8 {
+        1 << self.capable().min(5)
+    }
+
+    /// The messages it may send: 1 to 32; a reserved encoding counts as 32.
+    #[must_use]
+    pub fn granted_vectors(self) -> u8 {
+        1 << self.granted().min(5)
+    }
+}
+
+/// [`Control`] bit 0.
+pub const ENABLE: u16 = 1 << 0;
+/// [`Control`] bit 7.
+pub const ADDRESS64: u16 = 1 << 7;
+/// [`Control`] bit 8.
+pub const PER_VECTOR_MASKING: u16 = 1 << 8;
+/// Where [`Control::capable`] starts.
+pub const CAPABLE_SHIFT: u32 = 1;
+/// Where [`Control::granted`] starts.
+pub const GRANTED_SHIFT: u32 = 4;
+
+/// Message Control, relative to the capability.
+pub const CONTROL: u16 = 0x02;
+/// Message Address, bits 31:0, relative to the capability.
+pub const ADDRESS: u16 = 0x04;
+/// Message Address, bits 63:32, relative to the capability; only where [`Control::address64`].
+pub const ADDRESS_HIGH: u16 = 0x08;
+
+/// Where the registers behind the address are: their place depends on [`Control`] (PCIe 7.7.1, Figure 7-45 ff.).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Message Data, a word, relative to the capability.
+    pub data: u16,
+    /// Mask Bits, a dword, relative to the capability, if there are any; Pending Bits follow.
+    pub mask: Option<u16>,
+    /// The length of the whole capability in bytes.
+    pub length: u16,
+}
+
+impl Layout {
+    /// The layout for this control register.
+    #[must_use]
+    pub fn of(control: Control) -> Self {
+        let data = if control.address64() { 0x0c } else { 0x08 };
+        if control.per_vector_masking() {
+            Self { data, mask: Some(data + 4), length: data + 12 }
+        } else {
+            Self { data, mask: None, length: data + 2 }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layouts_of_the_specification() {
+        let layout = |value| Layout::of(Control::new_from(value));
+        assert_eq!(layout(0x0000), Layout { data: 8, mask: None, length: 0x0a });
+        assert_eq!(layout(0x0080), Layout { data: 12, mask: None, length: 0x0e });
+        assert_eq!(layout(0x0100), Layout { data: 8, mask: Some(12), length: 0x14 });
+        assert_eq!(layout(0x0180), Layout { data: 12, mask: Some(16), length: 0x18 });
+    }
+
+    #[test]
+    fn reserved_message_counts_are_32() {
+        for (encoding, vectors) in [(0, 1), (1, 2), (4, 16), (5, 32), (6, 32), (7, 32)] {
+            assert_eq!(Control::new_from(encoding << 1).capable_vectors(), vectors);
+            assert_eq!(Control::new_from(encoding << 4).granted_vectors(), vectors);
+        }
+        assert!(Control::new_from(ENABLE).enable());
+        assert!(Control::new_from(ADDRESS64).address64());
+        assert!(Control::new_from(PER_VECTOR_MASKING).per_vector_masking());
+    }
+}
