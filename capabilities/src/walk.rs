@@ -18,12 +18,22 @@ pub const EXTENDED_LIMIT: usize = 960;
 /// A capability of the standard list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Capability {
+    /// The offset of the byte that points to it: the capabilities pointer, or another capability's.
+    pub pointer: u16,
     /// Its offset, a multiple of 4 from 0x40 to 0xfc.
     pub offset: u16,
     /// What it is.
     pub id: CapabilityId,
     /// Its Next Capability Pointer as the device gave it, reserved bits included.
     pub next: u8,
+}
+
+impl Capability {
+    /// The offset of its Next Capability Pointer, a byte (PCI 6.7).
+    #[must_use]
+    pub const fn next_pointer(&self) -> u16 {
+        self.offset + 1
+    }
 }
 
 /// A capability of the extended list.
@@ -39,6 +49,7 @@ pub struct ExtendedCapability {
 #[derive(Debug)]
 pub struct Standard<'r, R: ConfigReader> {
     reader: &'r R,
+    pointer: u16,
     next: u16,
     visited: u64,
 }
@@ -51,7 +62,7 @@ pub fn standard<R: ConfigReader>(reader: &R) -> Standard<'_, R> {
     } else {
         0
     };
-    Standard { reader, next, visited: 0 }
+    Standard { reader, pointer: header::CAPABILITIES_POINTER, next, visited: 0 }
 }
 
 impl<R: ConfigReader> Iterator for Standard<'_, R> {
@@ -68,8 +79,10 @@ impl<R: ConfigReader> Iterator for Standard<'_, R> {
         if id == 0xff {
             return None;
         }
+        let capability = Capability { pointer: self.pointer, offset, id: CapabilityId(id), next };
+        self.pointer = capability.next_pointer();
         self.next = u16::from(next) & !3;
-        Some(Capability { offset, id: CapabilityId(id), next })
+        Some(capability)
     }
 }
 
@@ -160,8 +173,8 @@ mod tests {
     fn a_sound_list_is_walked_in_order() {
         let space = Space::new().pointer(0x50).standard(0x50, 5, 0x43).standard(0x40, 0x11, 0);
         let walked: Vec<_> = standard(&space).collect();
-        assert_eq!(walked[0], Capability { offset: 0x50, id: CapabilityId::MSI, next: 0x43 });
-        assert_eq!(walked[1], Capability { offset: 0x40, id: CapabilityId::MSIX, next: 0 });
+        assert_eq!(walked[0], Capability { pointer: 0x34, offset: 0x50, id: CapabilityId::MSI, next: 0x43 });
+        assert_eq!(walked[1], Capability { pointer: 0x51, offset: 0x40, id: CapabilityId::MSIX, next: 0 });
         assert_eq!(walked.len(), 2);
     }
 

@@ -1,2 +1,38 @@
-//! Stub.
+//! In-hypervisor mediation of PCI configuration space.
+//!
+//! A [`Function`] is a PCI function under mediation: a map from dwords to [`Register`]s, the state behind them, and
+//! the effects of writing some of them. A [`Domain`] routes an [`Sbdf`](capabilities::Sbdf) to its owner. Both live
+//! in memory that the caller provides; the only contact with the world is the [`Host`].
+//!
+//! "PCIe" is the PCI Express Base Specification 6.0.
 #![no_std]
+
+mod attach;
+mod bar;
+mod command;
+mod domain;
+mod function;
+mod host;
+mod lists;
+mod map;
+mod mapping;
+mod msi;
+mod msix;
+mod msix_mmio;
+mod pages;
+mod refusal;
+mod register;
+mod rom;
+
+pub use attach::{AttachError, Info};
+pub use bar::{Bar, BarKind};
+pub use domain::{Domain, DomainError, Handle, Owner, Slot, Window, find_owner, find_window};
+pub use function::{Function, Locked, State, View, Written};
+pub use host::{Host, HostError, Message, Pirq};
+pub use map::{DefineError, Definition, Source};
+pub use mapping::{Progress, Siblings};
+pub use msi::Msi;
+pub use msix::{Msix, Vector};
+pub use pages::Pages;
+pub use refusal::Refusal;
+pub use register::Register;

@@ -1,0 +1,235 @@
+//! Who owns an address: functions by [`Sbdf`], trapped pages by frame.
+
+use capabilities::Sbdf;
+use zerocopy::FromZeros;
+
+use crate::Pages;
+
+/// What the caller knows a function by. The library does not look into it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub struct Handle(pub u64);
+
+/// Who answers configuration accesses to a function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// Nobody was named: the hardware domain reaches the device as it is, a guest finds nothing.
+    Default,
+    /// A mediated function.
+    Function(Handle),
+    /// The device, for reads; writes are dropped.
+    ReadOnly,
+    /// Nobody: reads as all ones, writes are dropped.
+    Hidden,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
+#[repr(u8)]
+enum Kind {
+    Empty = 0,
+    Function,
+    ReadOnly,
+    Hidden,
+}
+
+/// A place in the table of owners.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C)]
+pub struct Slot {
+    sbdf: u32,
+    kind: Kind,
+    handle: u64,
+}
+
+static_assertions::const_assert_eq!(size_of::<Slot>(), 16);
+
+impl Slot {
+    const fn owner(self) -> Owner {
+        match self.kind {
+            Kind::Empty => Owner::Default,
+            Kind::Function => Owner::Function(Handle(self.handle)),
+            Kind::ReadOnly => Owner::ReadOnly,
+            Kind::Hidden => Owner::Hidden,
+        }
+    }
+}
+
+/// Pages whose accesses belong to a function.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C)]
+pub struct Window {
+    first: u64,
+    last: u64,
+    handle: u64,
+}
+
+/// Why an owner was not set. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DomainError {
+    /// The address has another owner.
+    Taken,
+    /// The memory given holds no more owners.
+    Full,
+}
+
+/// The addresses of one domain. A table by hash with linear probing, at most half full; the slice lengths are powers
+/// of two and equal.
+pub struct Domain<'m> {
+    /// The number of owners.
+    pub owners: &'m mut u32,
+    /// The number of windows.
+    pub windows_used: &'m mut u32,
+    /// Room for owners: a power of two, at least 2.
+    pub slots: &'m mut [Slot],
+    /// Room for windows, as many as there are slots.
+    pub windows: &'m mut [Window],
+}
+
+/// Where to look for `sbdf` first, among `slots` places.
+///
+/// Neighbouring addresses, the common case, are spread without collisions (multiplicative hashing by 2^32 over the
+/// golden ratio).
+#[inline]
+const fn home(sbdf: Sbdf, slots: usize) -> usize {
+    let hash = sbdf.0.wrapping_mul(0x9e37_79b9) as u64;
+    // CAST: below `slots`.
+    (hash * slots as u64 >> 32) as usize
+}
+
+/// The owner of `sbdf` in this table.
+///
+/// Work: one probe on average, at most as many as there are owners in sequence.
+#[inline]
+pub fn find_owner(slots: &[Slot], sbdf: Sbdf) -> Owner {
+    match slots.get(position(slots, sbdf)) {
+        Some(slot) => slot.owner(),
+        None => Owner::Default,
+    }
+}
+
+/// The place of `sbdf`, or the empty one where it would be.
+#[inline]
+fn position(slots: &[Slot], sbdf: Sbdf) -> usize {
+    let mut at = home(sbdf, slots.len());
+    while let Some(slot) = slots.get(at) {
+        if slot.kind == Kind::Empty || slot.sbdf == sbdf.0 {
+            return at;
+        }
+        at = next(at, slots.len());
+    }
+    at
+}
+
+const fn next(at: usize, slots: usize) -> usize {
+    if at + 1 < slots { at + 1 } else { 0 }
+}
+
+impl Domain<'_> {
+    /// Sets the owner of `sbdf`. [`Owner::Default`] takes the present one away.
+    ///
+    /// # Errors
+    ///
+    /// It has an owner already ([`DomainError::Taken`]), or there is no room ([`DomainError::Full`]).
+    pub fn set_owner(&mut self, sbdf: Sbdf, owner: Owner) -> Result<(), DomainError> {
+        let (kind, handle) = match owner {
+            Owner::Default => {
+                self.remove(sbdf);
+                return Ok(());
+            }
+            Owner::Function(Handle(handle)) => (Kind::Function, handle),
+            Owner::ReadOnly => (Kind::ReadOnly, 0),
+            Owner::Hidden => (Kind::Hidden, 0),
+        };
+        let full = (*self.owners as usize + 1) * 2 > self.slots.len(); // CAST: widening.
+        let at = position(self.slots, sbdf);
+        let slot = self.slots.get_mut(at).ok_or(DomainError::Full)?;
+        if slot.kind != Kind::Empty {
+            return if slot.owner() == owner { Ok(()) } else { Err(DomainError::Taken) };
+        }
+        if full {
+            return Err(DomainError::Full);
+        }
+        *slot = Slot { sbdf: sbdf.0, kind, handle };
+        *self.owners += 1;
+        Ok(())
+    }
+
+    /// Empties the place of `sbdf` and moves up what was put behind it for want of a better place.
+    fn remove(&mut self, sbdf: Sbdf) {
+        let mut hole = position(self.slots, sbdf);
+        let len = self.slots.len();
+        match self.slots.get(hole) {
+            Some(slot) if slot.kind != Kind::Empty => {}
+            _ => return,
+        }
+        *self.owners -= 1;
+        let mut at = next(hole, len);
+        while let Some(slot) = self.slots.get(at).copied().filter(|slot| slot.kind != Kind::Empty) {
+            // How far `slot` and the hole are behind the slot's home, going round the end.
+            let distance = |from: usize, to: usize| if to >= from { to - from } else { to + len - from };
+            let home = home(Sbdf(slot.sbdf), len);
+            if distance(home, hole) <= distance(home, at) {
+                if let Some(place) = self.slots.get_mut(hole) {
+                    *place = slot;
+                }
+                hole = at;
+            }
+            at = next(at, len);
+        }
+        if let Some(place) = self.slots.get_mut(hole) {
+            *place = FromZeros::new_zeroed();
+        }
+    }
+
+    /// The mediated functions, in no order.
+    pub fn functions(&self) -> impl Iterator<Item = Handle> {
+        self.slots.iter().filter(|slot| slot.kind == Kind::Function).map(|slot| Handle(slot.handle))
+    }
+
+    /// Takes over the owners and windows of `other`.
+    ///
+    /// # Errors
+    ///
+    /// There is no room; what was taken so far stays.
+    pub fn take_over(&mut self, other: &Domain<'_>) -> Result<(), DomainError> {
+        for slot in other.slots.iter().filter(|slot| slot.kind != Kind::Empty) {
+            self.set_owner(Sbdf(slot.sbdf), slot.owner())?;
+        }
+        for (to, from) in self.windows.iter_mut().zip(other.windows.iter()) {
+            *to = *from;
+        }
+        *self.windows_used = *other.windows_used;
+        Ok(())
+    }
+
+    /// Sets the pages that trap for `handle`, instead of those it had.
+    pub fn set_windows(&mut self, handle: Handle, pages: [Option<Pages>; 2]) {
+        let mut kept = 0;
+        for at in 0..*self.windows_used as usize {
+            let Some(window) = self.windows.get(at).copied() else { break };
+            if window.handle != handle.0 {
+                if let Some(place) = self.windows.get_mut(kept) {
+                    *place = window;
+                    kept += 1;
+                }
+            }
+        }
+        for Pages { first, last } in pages.into_iter().flatten() {
+            // There are two windows for each owner, as the table of owners is at most half full.
+            if let Some(place) = self.windows.get_mut(kept) {
+                *place = Window { first, last, handle: handle.0 };
+                kept += 1;
+            }
+        }
+        *self.windows_used = kept as u32; // CAST: at most the number of slots.
+    }
+}
+
+/// The function that the accesses to a guest frame belong to.
+///
+/// Work: bounded by the number of windows, two for each function with MSI-X in use.
+#[inline]
+pub fn find_window(windows: &[Window], frame: u64) -> Option<Handle> {
+    let window = windows.iter().find(|window| window.first <= frame && frame <= window.last)?;
+    Some(Handle(window.handle))
+}

@@ -1,0 +1,331 @@
+//! A function under mediation, and the path of an access to it.
+
+use capabilities::{Access, Lanes, Sbdf, Width};
+use zerocopy::FromZeros;
+
+use crate::Host;
+use crate::bar::Bar;
+use crate::map::{self, DefineError, Definition, Found, Index};
+use crate::mapping::Mapping;
+use crate::msi::Msi;
+use crate::msix::{Msix, Vector};
+use crate::refusal::Refusal;
+use crate::register::{Effect, Register};
+
+/// Whose view of a function this is. It is given at attach and never derived from who owns the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
+#[repr(u8)]
+pub enum View {
+    /// The hardware domain's: all is as the device has it but what the hypervisor must control.
+    Hardware = 0,
+    /// An unprivileged guest's.
+    Guest,
+}
+
+/// The number of BARs and the expansion ROM together.
+pub(crate) const BARS: usize = 7;
+/// Where the expansion ROM stands among the BARs.
+pub(crate) const ROM: usize = 6;
+
+/// What a function is made of, registers and MSI-X vectors aside. All zeros is a function with nothing mediated.
+#[derive(FromZeros)]
+#[repr(C)]
+pub struct State {
+    pub(crate) index: Index,
+    pub(crate) sbdf: u32,
+    pub(crate) view: View,
+    pub(crate) rom_register: u8,
+    pub(crate) bars: [Bar; BARS],
+    pub(crate) mapping: Mapping,
+    pub(crate) msi: Msi,
+    pub(crate) msix: Msix,
+    pub(crate) refusals: [u32; Refusal::COUNT],
+}
+
+// With 96 registers: at most 4 KiB for a function, its MSI-X vectors aside.
+static_assertions::const_assert!(size_of::<State>() + 96 * size_of::<Register>() <= 4096 - 64);
+
+impl State {
+    /// The physical function.
+    #[inline]
+    pub fn sbdf(&self) -> Sbdf {
+        Sbdf(self.sbdf)
+    }
+
+    /// Its BARs 0 to 5 and, last, its expansion ROM.
+    pub fn bars(&self) -> &[Bar; 7] {
+        &self.bars
+    }
+
+    /// The state of its MSI capability; `None` if it has none or it is hidden.
+    pub fn msi(&self) -> Option<&Msi> {
+        self.msi.exists().then_some(&self.msi)
+    }
+
+    /// The state of its MSI-X capability; `None` if it has none or it is hidden.
+    pub fn msix(&self) -> Option<&Msix> {
+        self.msix.exists().then_some(&self.msix)
+    }
+
+    /// How often something was refused for this reason. The count saturates.
+    pub fn refusals(&self, reason: Refusal) -> u32 {
+        self.refusals.get(reason as usize).copied().unwrap_or(0)
+    }
+}
+
+/// The locks that the caller of a write holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Locked {
+    /// The domain's, shared, and the function's own: enough for anything that changes no mapping.
+    Shared,
+    /// The domain's, exclusive.
+    Exclusive,
+}
+
+/// How a write ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Written {
+    /// It took effect, or was dropped.
+    Done,
+    /// It takes effect once [`Function::step`] has changed the p2m; the writer must not go on before.
+    Pending,
+    /// It changes a mapping: nothing was done; repeat it with [`Locked::Exclusive`].
+    NeedsExclusive,
+}
+
+/// A function: its state, its registers and its MSI-X vectors, each in memory of the caller's.
+pub struct Function<'m> {
+    /// The state.
+    pub state: &'m mut State,
+    /// Room for registers; the map says how many are in use.
+    pub registers: &'m mut [Register],
+    /// Room for the MSI-X vectors.
+    pub vectors: &'m mut [Vector],
+}
+
+impl Function<'_> {
+    /// Reads as the domain does. The value stands in the low bits.
+    ///
+    /// Work: one lookup, and at most three hardware accesses.
+    #[inline]
+    pub fn read<H: Host>(&self, host: &H, access: Access) -> u32 {
+        let found = self.state.index.find(access.dword());
+        let Found::Register(at) = found else {
+            return if found == Found::Hidden {
+                0
+            } else {
+                host.config_read(self.state.sbdf(), access.offset(), access.width()) & access.value_mask()
+            };
+        };
+        let Some(register) = self.registers.get(at) else { return access.value_mask() };
+        let mut value = register.value;
+        if register.hardware & access.value_mask() << access.shift() != 0 {
+            value |= self.read_hardware(host, register, access) & register.hardware;
+        }
+        (value & !register.hidden) >> access.shift() & access.value_mask()
+    }
+
+    /// The hardware behind the lanes of `access`, register by register and gap by gap.
+    #[inline(never)]
+    fn read_hardware<H: Host>(&self, host: &H, register: &Register, access: Access) -> u32 {
+        let base = access.dword() * 4;
+        let mut left = access.lanes();
+        let mut value = 0;
+        while !left.is_empty() {
+            let piece = register.piece(left);
+            if register.hardware & piece.lanes.mask() != 0 {
+                value |= self.read_lanes(host, base, piece.lanes);
+            }
+            left = left.without(piece.lanes);
+        }
+        value
+    }
+
+    /// Reads `lanes`, which one access covers, of the physical dword at `base`.
+    fn read_lanes<H: Host>(&self, host: &H, base: u16, lanes: Lanes) -> u32 {
+        let (first, width) = span(lanes);
+        let value = host.config_read(self.state.sbdf(), base + first, width);
+        (value << (8 * first)) & lanes.mask()
+    }
+
+    /// Writes `lanes` of `value`, which one access covers, to the physical dword at `base`.
+    fn write_lanes<H: Host>(&self, host: &H, base: u16, lanes: Lanes, value: u32) {
+        let (first, width) = span(lanes);
+        let value = (value & lanes.mask()) >> (8 * first);
+        host.config_write(self.state.sbdf(), base + first, width, value);
+    }
+
+    /// Writes as the domain does; bits of `value` past the access's width do not count.
+    ///
+    /// Work: one lookup, and at most six hardware accesses, but for MSI-X control, whose work is bounded by the
+    /// number of vectors, and MSI, whose work is bounded by 32 vectors.
+    #[inline]
+    pub fn write<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
+        let found = self.state.index.find(access.dword());
+        let Found::Register(at) = found else {
+            if found == Found::Hidden {
+                self.refuse(Refusal::HiddenWrite);
+            } else {
+                let value = value & access.value_mask();
+                host.config_write(self.state.sbdf(), access.offset(), access.width(), value);
+            }
+            return Written::Done;
+        };
+        let Some(register) = self.registers.get_mut(at) else { return Written::Done };
+        if register.effect == Effect::Plain {
+            register.store(value << access.shift(), access.value_mask() << access.shift());
+            return Written::Done;
+        }
+        self.write_pieces(host, at, access, value << access.shift(), locked)
+    }
+
+    #[inline(never)]
+    fn write_pieces<H: Host>(
+        &mut self,
+        host: &H,
+        at: usize,
+        access: Access,
+        data: u32,
+        locked: Locked,
+    ) -> Written {
+        let Some(&register) = self.registers.get(at) else { return Written::Done };
+        let effect_lane = Lanes::from_bits(1 << register.effect.lane());
+        let has_effect = register.effect != Effect::None;
+        if has_effect && locked == Locked::Shared && self.changes_mapping(&register, access.lanes(), data) {
+            return Written::NeedsExclusive;
+        }
+        let base = access.dword() * 4;
+        let mut left = access.lanes();
+        let mut written = Written::Done;
+        while !left.is_empty() {
+            let piece = register.piece(left);
+            let lanes = left.and(piece.lanes);
+            left = left.without(piece.lanes);
+            if !piece.register {
+                self.write_lanes(host, base, lanes, data);
+                continue;
+            }
+            let mask = lanes.mask();
+            if has_effect && piece.lanes.contains(effect_lane) {
+                let old = if register.hardware & piece.lanes.mask() != 0 && lanes != piece.lanes {
+                    self.read_lanes(host, base, piece.lanes)
+                } else {
+                    register.value
+                };
+                let value = (old & !mask | data & mask) >> (8 * register.effect.lane());
+                if self.act(host, at, register.effect, register.argument, value) == Written::Pending {
+                    written = Written::Pending;
+                }
+                continue;
+            }
+            if register.hardware & piece.lanes.mask() != 0 {
+                self.write_through(host, &register, base, piece.lanes, lanes, data);
+            }
+            if let Some(register) = self.registers.get_mut(at) {
+                register.store(data, mask);
+            }
+        }
+        written
+    }
+
+    /// Writes a physical register of `whole` lanes of which the access has `lanes`: bits that the domain may not
+    /// change keep their value, RW1C bits that it did not write are written as 0.
+    fn write_through<H: Host>(
+        &self,
+        host: &H,
+        register: &Register,
+        base: u16,
+        whole: Lanes,
+        lanes: Lanes,
+        data: u32,
+    ) {
+        let changed = register.hardware & (register.write | register.clear) & whole.mask();
+        let zeroed = register.hidden & register.write;
+        let old = if lanes == whole && changed == whole.mask() {
+            0
+        } else {
+            self.read_lanes(host, base, whole) & !register.clear
+        };
+        let take = changed & lanes.mask();
+        self.write_lanes(host, base, whole, (old & !take | data & take) & !zeroed);
+    }
+
+    /// Whether the write would start or redirect a change of the p2m.
+    fn changes_mapping(&self, register: &Register, lanes: Lanes, data: u32) -> bool {
+        if !lanes.contains(Lanes::from_bits(1)) {
+            // Both enable bits are in the first lane.
+            return false;
+        }
+        match register.effect {
+            Effect::Command => self.command_changes_mapping(data as u16), // CAST: COMMAND is the low word.
+            Effect::Rom => self.rom_changes_mapping(data),
+            _ => false,
+        }
+    }
+
+    /// The effect of a write of `value`, the whole new value of the register.
+    fn act<H: Host>(&mut self, host: &H, at: usize, effect: Effect, argument: u8, value: u32) -> Written {
+        let word = value as u16; // CAST: the control, command and data registers are words.
+        match effect {
+            Effect::None | Effect::Plain => {}
+            Effect::Command => return self.write_command(host, word),
+            Effect::Rom => return self.write_rom(host, value),
+            Effect::Bar => self.write_bar(host, argument, value),
+            Effect::MsiControl => self.write_msi_control(host, at, word),
+            Effect::MsiAddress => self.write_msi_address(host, at, value),
+            Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),
+            Effect::MsiData => self.write_msi_data(host, at, word),
+            Effect::MsiMask => self.write_msi_mask(host, at, value),
+            Effect::MsixControl => self.write_msix_control(host, at, word),
+        }
+        Written::Done
+    }
+
+    /// Adds a register.
+    ///
+    /// # Errors
+    ///
+    /// See [`DefineError`].
+    pub fn define(&mut self, definition: &Definition) -> Result<(), DefineError> {
+        map::define(&mut self.state.index, self.registers, definition)
+    }
+
+    /// Adds a register whose writes have an effect.
+    pub(crate) fn define_effect(
+        &mut self,
+        definition: &Definition,
+        effect: Effect,
+        argument: u8,
+    ) -> Result<(), DefineError> {
+        self.define(definition)?;
+        let register = self.state.index.ensure(self.registers, definition.offset / 4);
+        let register = register.ok_or(DefineError::Full)?;
+        register.effect = effect;
+        register.argument = argument;
+        Ok(())
+    }
+
+    /// Sets the virtual bits under `mask` of the register with the number `at`.
+    pub(crate) fn set_register(&mut self, at: usize, value: u32, mask: u32) {
+        if let Some(register) = self.registers.get_mut(at) {
+            register.set(value, mask);
+        }
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn refuse(&mut self, reason: Refusal) {
+        if let Some(count) = self.state.refusals.get_mut(reason as usize) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+/// Where lanes that one aligned access covers start, and its width.
+const fn span(lanes: Lanes) -> (u16, Width) {
+    let width = match lanes.bits().count_ones() {
+        1 => Width::Byte,
+        2 => Width::Word,
+        _ => Width::Dword,
+    };
+    (lanes.first(), width)
+}

@@ -1,0 +1,141 @@
+//! The capability lists as the hardware domain sees them: pinned at attach, with capabilities taken out.
+//!
+//! Pointers are read from the device once. Reads of a pointer give the pinned value; writes go to the device, where
+//! pointers are read-only (PCIe 7.5.3.1). Extended capability headers are pinned whole, and writes to them dropped.
+//! Where a list is broken (see [`walk`]), the last sound pointer is pinned as null.
+
+use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
+use capabilities::walk::{self, Capability, ExtendedCapability};
+use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width};
+
+use crate::function::Function;
+use crate::map::{Definition, Source};
+use crate::{Host, Refusal};
+
+/// Reads the physical function.
+pub(crate) struct Physical<'h, H> {
+    pub(crate) host: &'h H,
+    pub(crate) sbdf: Sbdf,
+}
+
+impl<H: Host> ConfigReader for Physical<'_, H> {
+    fn read(&self, offset: u16, width: Width) -> u32 {
+        self.host.config_read(self.sbdf, offset, width)
+    }
+}
+
+/// Reads a function as its domain does.
+struct Seen<'f, 'm, H> {
+    function: &'f Function<'m>,
+    host: &'f H,
+}
+
+impl<H: Host> ConfigReader for Seen<'_, '_, H> {
+    fn read(&self, offset: u16, width: Width) -> u32 {
+        match Access::new(u32::from(offset), u32::from(width.bytes())) {
+            Some(access) => self.function.read(self.host, access),
+            None => u32::MAX,
+        }
+    }
+}
+
+impl Function<'_> {
+    /// Pins the standard list.
+    pub(crate) fn pin_standard_list<H: Host>(&mut self, host: &H) {
+        let physical = Physical { host, sbdf: self.state.sbdf() };
+        let mut last: Option<Capability> = None;
+        for capability in walk::standard(&physical) {
+            // CAST: below 0x100.
+            let value = last.map_or(capability.offset as u8, |last| last.next);
+            self.pin_pointer(capability.pointer, value);
+            last = Some(capability);
+        }
+        if let Some(last) = last {
+            let broken = last.next & !3 != 0;
+            if broken {
+                self.refuse(Refusal::Capability);
+            }
+            self.pin_pointer(last.next_pointer(), if broken { 0 } else { last.next });
+        }
+    }
+
+    /// Pins the extended list, as far as there are registers for it.
+    pub(crate) fn pin_extended_list<H: Host>(&mut self, host: &H) {
+        let physical = Physical { host, sbdf: self.state.sbdf() };
+        let mut last = None;
+        for capability in walk::extended(&physical) {
+            let source = Source::Virtual(capability.header.0);
+            let header = Definition::new(capability.offset, Width::Dword, source);
+            if self.define(&Definition { read_only: u32::MAX, ..header }).is_err() {
+                break;
+            }
+            last = Some(capability);
+        }
+        // The list is longer than its sound part, or than the room for it.
+        if let Some(last) = last.filter(|last: &ExtendedCapability| last.header.next() != 0) {
+            self.refuse(Refusal::Capability);
+            self.set_extended_header(last.offset, last.header.with_next(0));
+        }
+    }
+
+    /// Takes the first standard capability with this ID out of the list and hides its body. Whether there was one.
+    pub fn hide_capability<H: Host>(&mut self, host: &H, id: CapabilityId) -> bool {
+        let seen = Seen { function: self, host };
+        let Some(hidden) = walk::standard(&seen).find(|capability| capability.id == id) else { return false };
+        let behind = walk::standard(&seen).map(|c| c.offset).filter(|offset| *offset > hidden.offset);
+        let end = behind.min().unwrap_or(CONFIG_SIZE);
+        self.pin_pointer(hidden.pointer, hidden.next);
+        self.hide_dwords(hidden.offset, end);
+        true
+    }
+
+    /// Takes the first extended capability with this ID out of the list and hides its body. Whether there was one.
+    /// The header at 0x100 stays, as a null capability, if the list goes on behind it.
+    pub fn hide_extended<H: Host>(&mut self, host: &H, id: ExtendedId) -> bool {
+        let seen = Seen { function: self, host };
+        let mut previous: Option<ExtendedCapability> = None;
+        let hidden = walk::extended(&seen).find(|capability| {
+            let found = capability.header.id() == id;
+            if !found {
+                previous = Some(*capability);
+            }
+            found
+        });
+        let Some(hidden) = hidden else { return false };
+        let behind = walk::extended(&seen).map(|c| c.offset).filter(|offset| *offset > hidden.offset);
+        let end = behind.min().unwrap_or(EXTENDED_CONFIG_SIZE);
+        let next = hidden.header.next();
+        let mut start = hidden.offset;
+        if let Some(previous) = previous {
+            self.set_extended_header(previous.offset, previous.header.with_next(next));
+        } else {
+            let anchor = if next == 0 { ExtendedHeader(0) } else { hidden.header.as_null() };
+            self.set_extended_header(start, anchor);
+            start += 4;
+        }
+        self.hide_dwords(start, end);
+        true
+    }
+
+    /// The pointer byte at `offset` reads `value` from now on.
+    fn pin_pointer(&mut self, offset: u16, value: u8) {
+        let shift = u32::from(offset % 4) * 8;
+        if let Some(register) = self.state.index.ensure(self.registers, offset / 4) {
+            register.hardware &= !(0xff << shift);
+            register.set(u32::from(value) << shift, 0xff << shift);
+        }
+    }
+
+    fn set_extended_header(&mut self, offset: u16, header: ExtendedHeader) {
+        if let Some(register) = self.state.index.ensure(self.registers, offset / 4) {
+            register.set(header.0, u32::MAX);
+        }
+    }
+
+    /// The dwords from `start` to before `end` read 0 and drop writes.
+    fn hide_dwords(&mut self, start: u16, end: u16) {
+        for dword in start / 4..end / 4 {
+            self.state.index.hide(dword);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! MSI-X (PCIe 7.7.2): the control register, and the vectors behind the table.
+
+use capabilities::msix::Location;
+use capabilities::{Width, msix};
+use zerocopy::FromZeros;
+
+use crate::bar::{Bar, BarKind};
+use crate::function::Function;
+use crate::map::{Definition, Source};
+use crate::register::Effect;
+use crate::{Host, Message, Pages, Pirq, Refusal};
+
+/// A vector: its table entry as the domain wrote it, and the PIRQ that delivers it.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C)]
+pub struct Vector {
+    pub(crate) address: u64,
+    pub(crate) data: u32,
+    /// Meaningful while `bound`.
+    pirq: i32,
+    pub(crate) masked: bool,
+    /// Whether the domain wrote the message since it was last bound.
+    pub(crate) updated: bool,
+    bound: bool,
+}
+
+static_assertions::const_assert_eq!(size_of::<Vector>(), 24);
+
+impl Vector {
+    /// The message the domain wants.
+    #[must_use]
+    pub const fn message(&self) -> Message {
+        Message { address: self.address, data: self.data }
+    }
+
+    /// Whether the vector's own mask bit is set.
+    #[must_use]
+    pub const fn masked(&self) -> bool {
+        self.masked
+    }
+
+    /// The PIRQ, if the vector is bound to one.
+    #[must_use]
+    pub const fn pirq(&self) -> Option<Pirq> {
+        if self.bound { Some(Pirq(self.pirq)) } else { None }
+    }
+
+    /// Binds the vector anew to what the table says. Whether that worked; if not, nothing is bound.
+    fn rebind<H: Host>(&mut self, host: &H, entry: u16, table: u64) -> bool {
+        self.release(host);
+        let Ok(pirq) = host.map_msix(entry, table) else { return false };
+        if host.bind(pirq, 1, self.message(), u32::from(self.masked)).is_err() {
+            host.unmap_pirq(pirq);
+            return false;
+        }
+        self.pirq = pirq.0;
+        self.bound = true;
+        self.updated = false;
+        true
+    }
+
+    /// Gives back the PIRQ and its binding. Whether there was one.
+    fn release<H: Host>(&mut self, host: &H) -> bool {
+        let bound = self.bound;
+        if bound {
+            host.unbind(Pirq(self.pirq), 1);
+            host.unmap_pirq(Pirq(self.pirq));
+            self.bound = false;
+        }
+        bound
+    }
+}
+
+/// Where the table or the PBA is, read once from the device.
+#[derive(Clone, Copy, Debug, Default, FromZeros)]
+#[repr(C)]
+pub(crate) struct Region {
+    bir: u8,
+    offset: u32,
+    size: u32,
+}
+
+impl Region {
+    /// The BAR that it is in.
+    pub(crate) fn bar(self, bars: &[Bar]) -> Option<&Bar> {
+        bars.get(usize::from(self.bir))
+    }
+
+    /// How far into the region a guest address is; `None` outside.
+    pub(crate) fn offset_of(self, bars: &[Bar], address: u64) -> Option<u64> {
+        let start = self.bar(bars)?.guest.checked_add(u64::from(self.offset))?;
+        address.checked_sub(start).filter(|offset| *offset < u64::from(self.size))
+    }
+
+    /// The guest frames that it touches.
+    pub(crate) fn pages(self, bars: &[Bar]) -> Option<Pages> {
+        let start = self.bar(bars)?.guest.checked_add(u64::from(self.offset))?;
+        Pages::spanning(start, u64::from(self.size))
+    }
+}
+
+/// The state of a function's MSI-X capability. All zeros is a function without one.
+#[derive(Clone, Copy, FromZeros)]
+#[repr(C)]
+pub struct Msix {
+    table: Region,
+    pba: Region,
+    offset: u8,
+    enabled: bool,
+    masked: bool,
+    /// 1 to 2048.
+    entries: u16,
+}
+
+impl Msix {
+    pub(crate) const fn exists(&self) -> bool {
+        self.offset != 0
+    }
+
+    /// Whether the domain enabled it.
+    #[must_use]
+    pub const fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether the function mask is set.
+    #[must_use]
+    pub const fn masked(&self) -> bool {
+        self.masked
+    }
+
+    /// The number of vectors, 1 to 2048.
+    #[must_use]
+    pub const fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    const fn control(&self) -> u16 {
+        (self.entries - 1) & msix::TABLE_SIZE
+            | if self.enabled { msix::ENABLE } else { 0 }
+            | if self.masked { msix::FUNCTION_MASK } else { 0 }
+    }
+
+    /// Whether vectors may be delivered.
+    pub(crate) const fn active(&self) -> bool {
+        self.enabled && !self.masked
+    }
+
+    /// The table and the PBA, in this order; both have no size if there is no MSI-X.
+    pub(crate) const fn regions(&self) -> [Region; 2] {
+        [self.table, self.pba]
+    }
+
+    /// The guest frames whose accesses must trap.
+    pub(crate) fn trapped(&self, bars: &[Bar]) -> [Option<Pages>; 2] {
+        self.regions().map(|region| region.pages(bars))
+    }
+
+    /// The host address of the BAR with the table.
+    pub(crate) fn table_bar(&self, bars: &[Bar]) -> u64 {
+        self.table.bar(bars).map_or(0, |bar| bar.address)
+    }
+}
+
+impl Function<'_> {
+    /// Mediates the MSI-X capability at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// The table or PBA is not inside a memory BAR, its registers are taken, or there is no room for its vectors:
+    /// the capability is to be hidden.
+    pub(crate) fn attach_msix<H: Host>(&mut self, host: &H, offset: u8) -> Result<(), ()> {
+        let (sbdf, base) = (self.state.sbdf(), u16::from(offset));
+        let entries = msix::entries(host.config_read(sbdf, base + msix::CONTROL, Width::Word) as u16); // CAST: a word.
+        let table_size = u64::from(entries) * msix::ENTRY_SIZE;
+        let mut regions = [Region::default(); 2];
+        let sources = [(msix::TABLE, table_size), (msix::PBA, msix::pba_size(entries))];
+        for (region, (register, size)) in regions.iter_mut().zip(sources) {
+            let location = Location::from_register(host.config_read(sbdf, base + register, Width::Dword));
+            let bar = self.state.bars.get(usize::from(location.bir)).ok_or(())?;
+            let memory = matches!(bar.kind, BarKind::Memory32 | BarKind::Memory64);
+            if !memory || u64::from(location.offset) + size > bar.size {
+                return Err(());
+            }
+            // CAST: at most 2048 entries of 16 bytes.
+            *region = Region { bir: location.bir, offset: location.offset, size: size as u32 };
+        }
+        let vectors = self.vectors.get_mut(..usize::from(entries)).ok_or(())?;
+        vectors.fill(Vector { masked: true, ..FromZeros::new_zeroed() });
+        let [table, pba] = regions;
+        self.state.msix = Msix { table, pba, offset, entries, ..FromZeros::new_zeroed() };
+        let control = Source::Virtual(u32::from(self.state.msix.control()));
+        let control = Definition::new(base + msix::CONTROL, Width::Word, control);
+        self.define_effect(&control, Effect::MsixControl, 0).map_err(|_| ())
+    }
+
+    pub(crate) fn write_msix_control<H: Host>(&mut self, host: &H, at: usize, value: u16) {
+        let (enable, masked) = (value & msix::ENABLE != 0, value & msix::FUNCTION_MASK != 0);
+        let msix = &mut self.state.msix;
+        if (enable, masked) == (msix.enabled, msix.masked) {
+            return;
+        }
+        let was_active = msix.active();
+        let was_enabled = msix.enabled;
+        msix.enabled = enable;
+        msix.masked = masked;
+        let table = msix.table_bar(&self.state.bars);
+        let mut refused = false;
+        if msix.active() && !was_active {
+            // Only what the domain wrote since it was last bound is bound anew.
+            for (entry, vector) in (0..).zip(self.vectors.iter_mut()) {
+                if !vector.masked && vector.updated {
+                    refused |= !vector.rebind(host, entry, table);
+                }
+            }
+        } else if !enable && was_enabled {
+            for vector in self.vectors.iter_mut() {
+                // An entry that keeps its message across a disable must be bound when it is next unmasked.
+                vector.updated |= vector.release(host);
+            }
+        }
+        if refused {
+            self.refuse(Refusal::Interrupt);
+        }
+        let control = self.state.msix.control();
+        self.set_register(at, u32::from(control) << 16, 0xffff_0000);
+        let offset = u16::from(self.state.msix.offset) + msix::CONTROL;
+        if let Some(control) = host.filter_msix_control(offset, control) {
+            host.config_write(self.state.sbdf(), offset, Width::Word, u32::from(control));
+        }
+    }
+
+    /// The domain sets the mask bit of vector `entry` to `masked`.
+    pub(crate) fn mask_vector<H: Host>(&mut self, host: &H, entry: u16, masked: bool) {
+        let table = self.state.msix.table_bar(&self.state.bars);
+        let active = self.state.msix.active();
+        let Some(vector) = self.vectors.get_mut(usize::from(entry)) else { return };
+        if vector.masked == masked {
+            return;
+        }
+        vector.masked = masked;
+        if !masked && active && vector.updated {
+            if !vector.rebind(host, entry, table) {
+                self.refuse(Refusal::Interrupt);
+            }
+        } else if let Some(pirq) = vector.pirq() {
+            host.mask(pirq, 0, masked);
+        }
+    }
+
+    /// Gives back every PIRQ of MSI-X.
+    pub(crate) fn release_vectors<H: Host>(&mut self, host: &H) {
+        for vector in self.vectors.iter_mut() {
+            vector.release(host);
+        }
+        self.state.msix.enabled = false;
+    }
+}

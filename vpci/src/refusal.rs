@@ -1,0 +1,30 @@
+//! Why an access or an operation was not carried out.
+
+/// The reasons that are counted for each function. Their numbers are part of the C ABI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Refusal {
+    /// A write to bytes that are hidden or read-only as a whole dword.
+    HiddenWrite = 0,
+    /// A write to a BAR while it is in the p2m.
+    BarMapped = 1,
+    /// A write to the expansion ROM register while the ROM is in the p2m.
+    RomMapped = 2,
+    /// An access to the MSI-X table or PBA that is not an aligned dword or qword, or that leaves the trapped pages.
+    MsixAccess = 3,
+    /// The host refused to map a BAR: memory decoding is off.
+    Map = 4,
+    /// The host refused to unmap a BAR's page.
+    Unmap = 5,
+    /// The pages of the MSI-X table could not be made a hole: memory decoding is off.
+    Hole = 6,
+    /// The host refused an interrupt: no PIRQ, or a message that cannot be bound.
+    Interrupt = 7,
+    /// A capability is broken or does not fit, and is hidden.
+    Capability = 8,
+}
+
+impl Refusal {
+    /// The number of reasons.
+    pub const COUNT: usize = 9;
+}

@@ -1,0 +1,190 @@
+//! One mediated dword.
+
+use capabilities::Lanes;
+use zerocopy::FromZeros;
+
+/// What a write to a register does beyond storing bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
+#[repr(u8)]
+pub(crate) enum Effect {
+    /// Nothing.
+    None = 0,
+    /// Nothing, and the whole dword is virtual: the path of most accesses.
+    Plain,
+    /// COMMAND: memory decoding follows the p2m.
+    Command,
+    /// A BAR's register.
+    Bar,
+    /// The expansion ROM register.
+    Rom,
+    /// MSI Message Control.
+    MsiControl,
+    /// MSI Message Address, low.
+    MsiAddress,
+    /// MSI Message Address, high.
+    MsiAddressHigh,
+    /// MSI Message Data.
+    MsiData,
+    /// MSI Mask Bits.
+    MsiMask,
+    /// MSI-X Message Control.
+    MsixControl,
+}
+
+impl Effect {
+    /// The lane at which the register with this effect starts.
+    pub(crate) const fn lane(self) -> u16 {
+        match self {
+            Self::MsiControl | Self::MsixControl => 2,
+            _ => 0,
+        }
+    }
+}
+
+/// How the 32 bits of a dword are served.
+///
+/// Each bit comes from [`hardware`](Self::hardware) or from [`value`](Self::value). Lanes in
+/// [`mediated`](Self::mediated) form registers; a write to any other lane goes to hardware as it is.
+#[derive(Clone, Copy, Debug, FromZeros)]
+#[repr(C)]
+pub struct Register {
+    /// The virtual bits; 0 where a bit comes from hardware.
+    pub(crate) value: u32,
+    /// Bits read from hardware.
+    pub(crate) hardware: u32,
+    /// Bits that read as 0 whatever they hold: `RsvdP`, and `RsvdZ` where [`write`](Self::write) is set as well.
+    pub(crate) hidden: u32,
+    /// Bits that a write changes.
+    pub(crate) write: u32,
+    /// Bits that a write of 1 clears.
+    pub(crate) clear: u32,
+    pub(crate) effect: Effect,
+    /// The BAR that [`Effect::Bar`] is about, 0 to 5.
+    pub(crate) argument: u8,
+    /// Lanes that belong to a register, as a nibble.
+    pub(crate) mediated: u8,
+    /// Of those, the lanes where a register starts, as a nibble.
+    pub(crate) starts: u8,
+}
+
+static_assertions::const_assert_eq!(size_of::<Register>(), 24);
+
+impl Register {
+    /// A dword that is all hardware's.
+    pub(crate) const RAW: Self = Self {
+        value: 0,
+        hardware: u32::MAX,
+        hidden: 0,
+        write: 0,
+        clear: 0,
+        effect: Effect::None,
+        argument: 0,
+        mediated: 0,
+        starts: 0,
+    };
+
+    pub(crate) const fn mediated(&self) -> Lanes {
+        Lanes::from_bits(self.mediated)
+    }
+
+    /// Sets the virtual bits under `mask` to those of `value`, whoever may write them.
+    pub(crate) const fn set(&mut self, value: u32, mask: u32) {
+        let mask = mask & !self.hardware;
+        self.value = self.value & !mask | value & mask;
+    }
+
+    /// A write by the domain to the virtual bits under `mask`.
+    pub(crate) const fn store(&mut self, value: u32, mask: u32) {
+        let write = mask & self.write & !self.hidden;
+        self.value = (self.value & !write | value & write) & !(value & mask & self.clear & !self.hardware);
+    }
+
+    /// The piece that holds the lowest of `lanes`: a whole register, or as much of a gap as one aligned access to
+    /// hardware covers.
+    pub(crate) const fn piece(&self, lanes: Lanes) -> Piece {
+        let first = lanes.first();
+        let bit = 1u8 << first;
+        if self.mediated & bit == 0 {
+            let gap = lanes.without(self.mediated());
+            return Piece { lanes: aligned_run(gap, first), register: false };
+        }
+        // The start at or below `first`, and the lanes from there to the next start or gap.
+        let mut start = bit;
+        while self.starts & start == 0 && start > 1 {
+            start >>= 1;
+        }
+        let mut lanes = start;
+        let mut next = start << 1;
+        while next & self.mediated & !self.starts & 0xf != 0 {
+            lanes |= next;
+            next <<= 1;
+        }
+        Piece { lanes: Lanes::from_bits(lanes), register: true }
+    }
+}
+
+/// Part of an access: the lanes of one register, or lanes that go to hardware in one access.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Piece {
+    pub(crate) lanes: Lanes,
+    pub(crate) register: bool,
+}
+
+/// The most lanes from `first` on that an aligned access inside `lanes` covers: 4, 2 or 1.
+const fn aligned_run(lanes: Lanes, first: u16) -> Lanes {
+    if lanes.contains(Lanes::ALL) {
+        return Lanes::ALL;
+    }
+    let word = Lanes::from_bits(3 << first);
+    if first & 1 == 0 && lanes.contains(word) { word } else { Lanes::from_bits(1 << first) }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::vec::Vec;
+
+    fn pieces(mediated: u8, starts: u8, lanes: u8) -> Vec<(u8, bool)> {
+        let register = Register { mediated, starts, ..Register::RAW };
+        let mut left = Lanes::from_bits(lanes);
+        let mut pieces = Vec::new();
+        while !left.is_empty() {
+            let piece = register.piece(left);
+            pieces.push((piece.lanes.bits(), piece.register));
+            left = left.without(piece.lanes);
+        }
+        pieces
+    }
+
+    #[test]
+    fn gaps_go_to_hardware_in_aligned_accesses() {
+        assert_eq!(pieces(0, 0, 0xf), [(0xf, false)]);
+        // One byte mediated leaves three: 16 + 8 bits before it, 8 + 16 bits behind it.
+        assert_eq!(pieces(0x8, 0x8, 0xf), [(0x3, false), (0x4, false), (0x8, true)]);
+        assert_eq!(pieces(0x1, 0x1, 0xf), [(0x1, true), (0x2, false), (0xc, false)]);
+        // A word at an odd offset is no access that hardware knows.
+        assert_eq!(pieces(0x9, 0x9, 0xf), [(0x1, true), (0x2, false), (0x4, false), (0x8, true)]);
+        assert_eq!(pieces(0xc, 0x4, 0x2), [(0x2, false)]);
+    }
+
+    #[test]
+    fn registers_are_whole() {
+        assert_eq!(pieces(0xf, 0x1, 0x4), [(0xf, true)]);
+        assert_eq!(pieces(0xf, 0x5, 0xf), [(0x3, true), (0xc, true)]);
+        assert_eq!(pieces(0xf, 0xf, 0x6), [(0x2, true), (0x4, true)]);
+        assert_eq!(pieces(0x3, 0x1, 0xe), [(0x3, true), (0xc, false)]);
+    }
+
+    #[test]
+    fn stores_follow_the_masks() {
+        let mut register =
+            Register { value: 0xf0f0_00ff, write: 0xffff, clear: 0xf000_0000, ..Register::RAW };
+        register.hardware = 0;
+        register.hidden = 0x0f;
+        register.store(0x1234_5678, u32::MAX);
+        assert_eq!(register.value, 0xe0f0_567f);
+        register.store(0xffff_ffff, 0x0000_ff00);
+        assert_eq!(register.value, 0xe0f0_ff7f);
+    }
+}

@@ -1,0 +1,52 @@
+//! The expansion ROM register (PCIe 7.5.1.2.4).
+
+use capabilities::{Width, header};
+
+use crate::bar::Presence;
+use crate::function::{Function, ROM};
+use crate::{Host, Refusal, Written};
+
+impl Function<'_> {
+    /// Whether the ROM is in the p2m, or on its way in or out.
+    fn rom_mapped(&self) -> bool {
+        self.state.bars.get(ROM).is_some_and(|rom| rom.presence != Presence::Absent || rom.wanted)
+    }
+
+    /// Whether writing `value` maps or unmaps the ROM.
+    pub(crate) fn rom_changes_mapping(&self, value: u32) -> bool {
+        let enable = value & header::ROM_ENABLE != 0;
+        self.state.mapping.memory && enable != self.rom_mapped() || self.state.mapping.is_pending()
+    }
+
+    /// The hardware domain writes `value`. The address changes only while the ROM is not mapped; a write that unmaps
+    /// it moves it as well.
+    pub(crate) fn write_rom<H: Host>(&mut self, host: &H, value: u32) -> Written {
+        let enable = value & header::ROM_ENABLE != 0;
+        let mapped = self.rom_mapped();
+        if mapped && enable {
+            self.refuse(Refusal::RomMapped);
+            return Written::Done;
+        }
+        if !mapped {
+            self.move_rom(value);
+        }
+        if self.rom_changes_mapping(value) {
+            self.state.mapping.rom_value = value;
+            self.state.mapping.rom_write = true;
+            self.retarget(self.state.mapping.memory, enable);
+            return Written::Pending;
+        }
+        self.state.mapping.rom = enable;
+        let offset = u16::from(self.state.rom_register);
+        host.config_write(self.state.sbdf(), offset, Width::Dword, value);
+        Written::Done
+    }
+
+    /// Takes the ROM's address from a value of its register.
+    pub(crate) fn move_rom(&mut self, value: u32) {
+        if let Some(rom) = self.state.bars.get_mut(ROM) {
+            rom.address = u64::from(value & header::ROM_ADDRESS);
+            rom.guest = rom.address;
+        }
+    }
+}
