@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use object::read::archive::ArchiveFile;
 
-use crate::toolchain::{Core, TARGET, Toolchain};
+use crate::toolchain::{FLAGS, TARGET, Toolchain};
 
 /// The crate that becomes the object.
 const CRATE: &str = "ffi";
@@ -36,7 +36,7 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
 }
 
 fn compile(toolchain: &Toolchain, target_dir: &Path) -> anyhow::Result<()> {
-    let mut flags = toolchain.flags();
+    let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
     flags.extend(remapped(toolchain));
 
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -51,11 +51,8 @@ fn compile(toolchain: &Toolchain, target_dir: &Path) -> anyhow::Result<()> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .args(["rustc", "--package", CRATE, "--release", "--crate-type", "staticlib"])
-        .args(["--target", TARGET, "--target-dir"])
+        .args(["-Zbuild-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir);
-    if toolchain.core == Core::Source {
-        cargo.arg("-Zbuild-std=core");
-    }
     let status =
         cargo.status().with_context(|| format!("{} did not start", cargo.get_program().display()))?;
     ensure!(status.success(), "the library does not build with {}", toolchain.rustc.display());
@@ -80,10 +77,9 @@ fn remapped(toolchain: &Toolchain) -> Vec<String> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let source = toolchain.source();
     let mut paths = vec![(workspace().to_owned(), "/vpci")];
-    paths.extend(fs::canonicalize(&source).ok().map(|path| (path, "/rust")));
-    paths.push((source, "/rust"));
+    paths.extend(fs::canonicalize(&toolchain.source).ok().map(|path| (path, "/rust")));
+    paths.push((toolchain.source.clone(), "/rust"));
     paths.extend(cargo_home.map(|path| (path, "/cargo")));
     paths.iter().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())).collect()
 }

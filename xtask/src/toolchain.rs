@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 pub(crate) const TARGET: &str = "x86_64-unknown-none";
 
 /// Code that Xen can link and run: no GOT, no indirect branch, returns through Xen's thunk, IBT landing pads.
-const FLAGS: &[&str] = &[
+pub(crate) const FLAGS: &[&str] = &[
     "-Cpanic=abort",
     // Xen runs at 0xffff82d040000000, so nothing absolute fits 32 bits; with the next four there is no GOT either.
     "-Crelocation-model=pic",
@@ -32,34 +32,23 @@ const FLAGS: &[&str] = &[
     "-Zindirect-branch-cs-prefix",
 ];
 
-/// What lets code built with the flags above link a `core` that was built without them.
-const PREBUILT_CORE_FLAG: &str =
-    "-Cunsafe-allow-abi-mismatch=retpoline,retpoline-external-thunk,indirect-branch-cs-prefix";
-
 /// Debian's own compiler, and the packages that it and its source are in.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "rust-web-src"];
 
-const HELP: &str = "no Rust compiler here can build for x86_64-unknown-none. One of these is needed:
-  rustup component add rust-src                 (a rustup toolchain of 1.91 or newer)
-  rustup target add x86_64-unknown-none         (the same)
-  apt-get install rustc-web rust-web-src        (Debian 12 with bookworm-security, Debian 13)";
+const HELP: &str = "no Rust compiler here has its source, which `core` for x86_64-unknown-none is built from:
+  rustup component add rust-src                 (a toolchain of 1.91 or newer)
+  apt-get install rustc-web rust-web-src        (Debian 12 with its security updates, or newer)";
 
-/// Where `core` comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Core {
-    /// Compiled with our own flags from the compiler's source.
-    Source,
-    /// The compiler's prebuilt one.
-    Prebuilt,
-}
-
-/// A compiler that can build the object.
+/// A compiler that can build the object: it takes all of [`FLAGS`], and has its source.
+///
+/// The prebuilt `core` of the target will not do: it was built with another code model and, without `-Zplt`, links
+/// `memset` and its like through a GOT.
 #[derive(Debug)]
 pub(crate) struct Toolchain {
     pub(crate) rustc: PathBuf,
-    pub(crate) sysroot: PathBuf,
-    pub(crate) core: Core,
+    /// The folder of the compiler's source.
+    pub(crate) source: PathBuf,
 }
 
 impl Toolchain {
@@ -75,42 +64,11 @@ impl Toolchain {
     }
 
     fn probe(rustc: &OsStr) -> Option<Self> {
-        let sysroot = PathBuf::from(query(rustc, &["--print", "sysroot"])?);
-        let libraries = query(rustc, &["--print", "target-libdir", "--target", TARGET])?;
-        // Preferred: a prebuilt `core` has plain returns in whatever of it is not inlined.
-        let core = if source(&sysroot).join("library/core/src/lib.rs").exists() {
-            Core::Source
-        } else if holds_core(Path::new(&libraries)) {
-            Core::Prebuilt
-        } else {
-            return None;
-        };
-        let found = Self { rustc: rustc.into(), sysroot, core };
-        let flags = found.flags();
-        let mut accepts: Vec<_> = flags.iter().map(String::as_str).collect();
-        accepts.extend(["--print", "cfg", "--target", TARGET]);
-        query(rustc, &accepts).map(|_| found)
+        let source = Path::new(&query(rustc, &["--print", "sysroot"])?).join("lib/rustlib/src/rust");
+        let options = [FLAGS, &["--print", "cfg", "--target", TARGET]].concat();
+        (source.join("library/core/src/lib.rs").exists() && query(rustc, &options).is_some())
+            .then(|| Self { rustc: rustc.into(), source })
     }
-
-    /// The flags that every crate in the object is built with.
-    pub(crate) fn flags(&self) -> Vec<String> {
-        let prebuilt = (self.core == Core::Prebuilt).then_some(&PREBUILT_CORE_FLAG);
-        FLAGS.iter().chain(prebuilt).map(ToString::to_string).collect()
-    }
-
-    /// The folder of the compiler's source.
-    pub(crate) fn source(&self) -> PathBuf {
-        source(&self.sysroot)
-    }
-}
-
-fn source(sysroot: &Path) -> PathBuf {
-    sysroot.join("lib/rustlib/src/rust")
-}
-
-fn holds_core(libraries: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(libraries) else { return false };
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
 }
 
 /// What `rustc` answers, if it runs at all and agrees.

@@ -46,11 +46,12 @@ pub(super) fn relocations(image: &Image, _: Option<&Header>) -> Verdict {
     }
 }
 
-/// Only code in one `.text`, constants and the IBT note; no data that can be written, no tables for unwinding.
+/// Only code, constants and the IBT note; no data that can be written, no tables for unwinding.
 pub(super) fn sections(image: &Image, _: Option<&Header>) -> Verdict {
     let fits = |section: &Section| match &*section.name {
         ".text" | ".note.gnu.property" => !section.writable,
-        name if is_part(name, ".rodata") => !section.writable,
+        // What is `#[cold]`: Xen has a place for it, and for no other part of `.text`.
+        name if is_part(name, ".text.unlikely") || is_part(name, ".rodata") => !section.writable,
         name => is_part(name, RELOCATED),
     };
     let unfit = image.sections.iter().filter(|section| section.size != 0 && !fits(section));
@@ -115,6 +116,11 @@ mod tests {
     }
 
     #[test]
+    fn cold_code_has_its_place() {
+        assert_fails("", ".section .text.unlikely., \"ax\"\nnop", &[]);
+    }
+
+    #[test]
     fn writable_data_is_seen() {
         assert_fails("", ".data\n.long 1", &["sections"]);
         assert_fails("", ".section .rodata.w, \"aw\"\n.long 1", &["sections"]);
@@ -125,7 +131,7 @@ mod tests {
     #[test]
     fn orphan_sections_are_seen() {
         for section in [
-            ".text.unlikely, \"ax\"",
+            ".text.hot, \"ax\"",
             ".eh_frame, \"a\"",
             ".gcc_except_table, \"a\"",
             ".init_array, \"aw\"",
