@@ -6,7 +6,11 @@ mod bench;
 mod boot;
 mod gates;
 mod library;
+mod packages;
+mod run;
 mod toolchain;
+mod ui;
+mod xen;
 
 /// Build, check, measure and boot the vPCI library inside real Xen.
 #[derive(Parser)]
@@ -19,6 +23,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Boot(boot::Args),
+    Apply(xen::ApplyArgs),
+    Remove(xen::RemoveArgs),
     Gates(gates::Args),
     Bench(bench::Args),
 }
@@ -26,6 +32,8 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Boot(args) => boot::run(&args),
+        Command::Apply(args) => xen::apply(&args),
+        Command::Remove(args) => xen::remove(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Bench(args) => bench::run(&args),
     }

@@ -1,0 +1,121 @@
+//! The devices of the emulated machine, and what each of them has to show.
+
+use serde::Serialize;
+
+/// What a device is, to the exercise in dom0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Nvme,
+    Nic,
+    Xhci,
+    Ahci,
+    Port,
+}
+
+impl Kind {
+    /// The name that `init.sh` uses in `io_KIND`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nvme => "nvme",
+            Self::Nic => "nic",
+            Self::Xhci => "xhci",
+            Self::Ahci => "ahci",
+            Self::Port => "port",
+        }
+    }
+}
+
+/// One PCI function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Device {
+    /// Its name in reports, and its disk image's.
+    pub name: &'static str,
+    /// Bus, device and function as dom0 sees them. Firmware numbers the buses in the order of the ports.
+    pub bdf: &'static str,
+    /// The Linux driver.
+    pub driver: &'static str,
+    pub kind: Kind,
+    /// Its interrupts are MSI-X, else plain MSI.
+    pub msix: bool,
+    /// What QEMU is told; `{mac}`-like parts are none, so these are whole arguments.
+    pub qemu: &'static [&'static str],
+}
+
+/// The machine's devices. QEMU's q35 has the AHCI controller built in.
+pub(crate) const DEVICES: &[Device] = &[
+    Device {
+        name: "nvme0",
+        bdf: "00:02.0",
+        driver: "nvme",
+        kind: Kind::Nvme,
+        msix: true,
+        qemu: &[
+            "-drive",
+            "if=none,id=nvme0,file=nvme0.raw,format=raw",
+            "-device",
+            "nvme,addr=02.0,serial=zero,drive=nvme0",
+        ],
+    },
+    Device {
+        name: "e1000e",
+        bdf: "00:03.0",
+        driver: "e1000e",
+        kind: Kind::Nic,
+        msix: true,
+        qemu: &["-netdev", "user,id=net0", "-device", "e1000e,addr=03.0,netdev=net0"],
+    },
+    Device {
+        name: "port1",
+        bdf: "00:1c.0",
+        driver: "pcieport",
+        kind: Kind::Port,
+        msix: true,
+        qemu: &["-device", "pcie-root-port,id=port1,addr=1c.0,multifunction=on,chassis=1,slot=1"],
+    },
+    Device {
+        name: "port2",
+        bdf: "00:1c.1",
+        driver: "pcieport",
+        kind: Kind::Port,
+        msix: true,
+        qemu: &["-device", "pcie-root-port,id=port2,addr=1c.1,chassis=2,slot=2"],
+    },
+    Device {
+        name: "xhci",
+        bdf: "01:00.0",
+        driver: "xhci_hcd",
+        kind: Kind::Xhci,
+        msix: true,
+        qemu: &["-device", "qemu-xhci,id=xhci,bus=port1", "-device", "usb-tablet,bus=xhci.0"],
+    },
+    Device {
+        name: "nvme1",
+        bdf: "02:00.0",
+        driver: "nvme",
+        kind: Kind::Nvme,
+        msix: true,
+        qemu: &[
+            "-drive",
+            "if=none,id=nvme1,file=nvme1.raw,format=raw",
+            "-device",
+            "nvme,bus=port2,serial=one,drive=nvme1",
+        ],
+    },
+    Device {
+        name: "ahci",
+        bdf: "00:1f.2",
+        driver: "ahci",
+        kind: Kind::Ahci,
+        msix: false,
+        qemu: &["-drive", "if=none,id=ahci,file=ahci.raw,format=raw", "-device", "ide-hd,bus=ide.0,drive=ahci"],
+    },
+];
+
+/// The kernel modules that drive them, by file name; what they depend on comes with them.
+pub(crate) const MODULES: &[&str] = &["nvme", "e1000e", "xhci-pci", "ahci", "sd_mod"];
+
+/// The device at an address.
+pub(crate) fn by_name(name: &str) -> Option<&'static Device> {
+    DEVICES.iter().find(|d| d.name == name)
+}

@@ -1,0 +1,262 @@
+#!/bin/busybox sh
+# dom0's first process: exercises every device and reports over the second serial port, one line a report:
+#   step NAME                       what starts now
+#   check DEVICE NAME ok|fail|skip DETAIL
+#   block NAME / = LINE ... / end   several lines of text
+#   ask WHAT                        waits for a line from the other side
+# /devices has a line for each device: name, address, driver, kind. /settings has shell variables.
+# stderr and the kernel's messages go to Xen's console.
+
+/bin/busybox mkdir -p /sbin /usr/bin /usr/sbin /proc /sys /dev /tmp
+/bin/busybox --install -s
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+stty -F /dev/ttyS1 raw -echo 115200
+exec 3<>/dev/ttyS1
+. /settings
+
+pci=/sys/bus/pci
+
+say() { echo "$*" >&3; }
+step() { say "step $*"; }
+ask() { say "ask $*"; read -r answer <&3; }
+
+# block NAME COMMAND: what the command prints.
+block() {
+    say "block $1"
+    shift
+    "$@" | sed 's/^/= /' >&3
+    say end
+}
+
+# check DEVICE NAME COMMAND: a verdict; the command leaves its detail in $why, and returns 2 where there is nothing to check.
+check() {
+    device=$1 name=$2
+    shift 2
+    why=
+    "$@"
+    case $? in
+    0) verdict=ok ;;
+    2) verdict=skip ;;
+    *) verdict=fail ;;
+    esac
+    say "check $device $name $verdict $why"
+}
+
+# until_true SECONDS COMMAND
+until_true() {
+    tries=$(($1 * 20))
+    shift
+    while ! "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 1
+        usleep 50000
+    done
+}
+
+sum() { sha256sum | cut -c 1-64; }
+is_bound() { [ -e "$pci/drivers/$2/$1" ]; }
+exists() { [ -e "$1" ]; }
+bound() { until_true 20 is_bound "$1" "$2" || { why="$2 is not bound"; return 1; }; }
+
+# Each kind has io_KIND ADDRESS [full]: proves that the device moves data, and sets $why.
+
+nvme_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo nvme/nvme*/nvme*n1); disk=/dev/${disk##*/}; [ -b "$disk" ]; }
+turn=0
+io_nvme() {
+    until_true 20 nvme_disk "$1" || { why="no disk"; return 1; }
+    if [ "$2" ]; then at=0 count=$((data_bytes / 65536)); else turn=$(((turn + 1) % 16)) at=$turn count=4; fi
+    dd if=/payload of="$disk" bs=64k count=$count seek=$at oflag=direct conv=fsync,notrunc status=none ||
+        { why="cannot write"; return 1; }
+    [ "$2" ] && { sync; echo 3 >/proc/sys/vm/drop_caches; }
+    want=$(dd if=/payload bs=64k count=$count status=none | sum)
+    got=$(dd if="$disk" bs=64k count=$count skip=$at iflag=direct status=none | sum)
+    why="$got"
+    [ "$want" = "$got" ] || { why="wrote $want, read $got"; return 1; }
+}
+load_nvme() { nvme_disk "$1" && dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct status=none; }
+# The half that the host filled.
+disk_sum() {
+    case $2 in
+    nvme) nvme_disk "$1" ;;
+    ahci) ahci_disk "$1" ;;
+    esac
+    why=$(dd if="$disk" bs=64k skip=$((data_bytes / 65536)) count=$((data_bytes / 65536)) iflag=direct status=none | sum)
+}
+
+ahci_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo ata*/host*/target*/*/block/sd*); disk=/dev/${disk##*/}; [ -b "$disk" ]; }
+io_ahci() {
+    until_true 20 ahci_disk "$1" || { why="no disk"; return 1; }
+    if [ "$2" ]; then count=$((data_bytes / 32768)); else count=4; fi
+    got=$(dd if="$disk" bs=64k count=$count iflag=direct status=none | sum)
+    why="$got"
+    if [ "$2" ]; then first=$(dd if="$disk" bs=64k count=4 iflag=direct status=none | sum); echo "$first" >/tmp/ahci.sum; return; fi
+    [ "$got" = "$(cat /tmp/ahci.sum)" ] || { why="read $got"; return 1; }
+}
+load_ahci() { ahci_disk "$1" && dd if="$disk" of=/dev/null bs=64k count=16 iflag=direct status=none; }
+
+nic_name() { nic=$(ls "$pci/devices/$1/net" 2>/dev/null); [ "$nic" ]; }
+nic_carrier() { [ "$(cat "/sys/class/net/$nic/carrier" 2>/dev/null)" = 1 ]; }
+nic_up() {
+    until_true 20 nic_name "$1" || { why="no network interface"; return 1; }
+    ip link set "$nic" up || { why="cannot be set up"; return 1; }
+    until_true 20 nic_carrier || { why="no link"; return 1; }
+}
+io_nic() {
+    nic_up "$1" || return 1
+    if [ "$2" ]; then
+        udhcpc -i "$nic" -n -q -t 10 -T 1 -s /udhcpc.sh >/dev/null 2>&1 || { why="no DHCP lease"; return 1; }
+        count=$data_bytes
+    else
+        . "/tmp/lease.$1"
+        ip addr add "$address/24" dev "$nic" 2>/dev/null
+        count=65536
+    fi
+    address=$(ip -4 -o addr show "$nic" | sed 's/.*inet \([0-9.]*\).*/\1/')
+    echo "address=$address" >"/tmp/lease.$1"
+    # The server sends back what it gets: as many bytes as the first line says.
+    want=$(head -c "$count" /payload | sum)
+    got=$({ echo "$count"; head -c "$count" /payload; } | timeout 30 nc "${address%.*}.2" "$echo_port" | sum)
+    why="$address"
+    [ "$want" = "$got" ] || { why="sent $want, got back $got"; return 1; }
+}
+load_nic() {
+    nic_name "$1" && . "/tmp/lease.$1" &&
+        { echo 65536; head -c 65536 /payload; } | timeout 1 nc "${address%.*}.2" "$echo_port" >/dev/null
+}
+
+usb_device() { usb=$(cd "$pci/devices/$1" 2>/dev/null && grep -ls 0627 usb*/*/idVendor); usb=$pci/devices/$1/${usb%/idVendor}; [ -e "$usb/idVendor" ]; }
+io_xhci() {
+    until_true 20 usb_device "$1" || { why="no USB device"; return 1; }
+    # Choosing the configuration again is a control transfer.
+    for _ in 1 2 3 4; do
+        echo 1 >"$usb/bConfigurationValue" || { why="no control transfer"; return 1; }
+    done
+    why="$(cat "$usb/idVendor"):$(cat "$usb/idProduct")"
+}
+load_xhci() { usb_device "$1" && echo 1 >"$usb/bConfigurationValue"; }
+
+io_port() {
+    ls -d "$pci/devices/$1"/0000:* >/dev/null 2>&1 || { why="nothing behind it"; return 1; }
+    [ "$(ls "$pci/devices/$1/msi_irqs")" ] || { why="no interrupt"; return 1; }
+    why=$(cd "$pci/devices/$1" && echo 0000:*:*.*)
+}
+
+interrupts() {
+    while read -r name address driver kind; do
+        for irq in "$pci/devices/$address/msi_irqs"/*; do
+            [ -e "$irq" ] && echo "device $name ${irq##*/} $(cat "$irq")"
+        done
+    done </devices
+    cat /proc/interrupts
+}
+
+each() { while read -r name address driver kind; do "$@"; done </devices; }
+
+first_exercise() {
+    check "$name" bound bound "$address" "$driver"
+    check "$name" io "io_$kind" "$address" full
+    case $kind in
+    nvme | ahci) check "$name" host-data disk_sum "$address" "$kind" ;;
+    esac
+}
+
+again() {
+    echo "$1" >"$pci/drivers/$2/unbind" || { why="cannot unbind"; return 1; }
+    echo "$1" >"$pci/drivers/$2/bind" || { why="cannot bind"; return 1; }
+}
+
+rebind() {
+    for i in $(seq "$rounds"); do
+        again "$1" "$2" && "io_$3" "$1" || { why="round $i: $why"; return 1; }
+    done
+    why="$rounds times"
+}
+
+reset_in_use() {
+    [ -e "$pci/devices/$1/reset" ] || { why="no reset method"; return 2; }
+    busy=/tmp/busy.$1
+    touch "$busy"
+    (while [ -e "$busy" ]; do "load_$3" "$1" || usleep 10000; done) >/dev/null 2>&1 &
+    loader=$!
+    failed=
+    for i in $(seq "$rounds"); do
+        echo 1 >"$pci/devices/$1/reset" || { failed="round $i: cannot reset"; break; }
+        # nvme resumes after a reset; the others have no handler for it, and start anew.
+        [ "$2" = nvme ] || again "$1" "$2" || { failed="round $i: $why"; break; }
+    done
+    rm "$busy"
+    wait $loader
+    [ "$failed" ] || "io_$3" "$1" || failed="afterwards: $why"
+    why="$rounds times by $(cat "$pci/devices/$1/reset_method")"
+    [ -z "$failed" ] || { why=$failed; return 1; }
+}
+
+replug() {
+    for i in $(seq "$rounds"); do
+        echo 1 >"$pci/devices/$1/remove"
+        exists "$pci/devices/$1" && { why="round $i: cannot remove"; return 1; }
+        echo 1 >"$pci/rescan"
+        bound "$1" "$2" && "io_$3" "$1" || { why="round $i: $why"; return 1; }
+    done
+    why="$rounds times"
+}
+
+# Every function with MSI-X leaves at once and comes back, without drivers: more often than Xen has MMIO handler slots.
+replug_all() {
+    echo 0 >"$pci/drivers_autoprobe"
+    for i in $(seq "$storm"); do
+        for address in $storm_devices; do
+            echo 1 >"$pci/devices/$address/remove"
+        done
+        echo 1 >"$pci/rescan"
+    done
+    echo 1 >"$pci/drivers_autoprobe"
+    while read -r name address driver kind; do
+        exists "$pci/devices/$address" || { why="$name is gone"; return 1; }
+        is_bound "$address" "$driver" || echo "$address" >"$pci/drivers_probe"
+        bound "$address" "$driver" && "io_$kind" "$address" || { why="$name: $why"; return 1; }
+    done </devices
+    why="$storm times"
+}
+
+in_parallel() {
+    while read -r name address driver kind; do
+        [ "$kind" = port ] || check "$name" "$1" "$2" "$address" "$driver" "$kind" &
+    done </devices
+    wait
+}
+
+step "loading the drivers"
+for module in $modules; do
+    insmod "/modules/$module" || say "note cannot load $module"
+done
+step "first exercise"
+each first_exercise
+block interrupts interrupts
+step "lspci"
+block lspci lspci -vvvxxxx
+ask before
+if [ "$stress" ]; then
+    step "unbind and bind"
+    in_parallel rebind rebind
+    step "reset in use"
+    in_parallel reset reset_in_use
+    step "remove and rescan"
+    while read -r name address driver kind; do
+        case $kind in
+        xhci) check "$name" replug replug "$address" "$driver" "$kind" ;;
+        esac
+    done </devices
+    if [ "$storm" ]; then
+        step "remove and rescan, all at once"
+        check dom0 replug-all replug_all
+    fi
+    ask after
+    block interrupts-after interrupts
+fi
+block problems sh -c 'dmesg | grep -E "BUG|Oops|Call Trace|WARNING:|hung task|DMAR.*fault|nobody cared"'
+say "bye"
+sync
+poweroff -f

@@ -1,0 +1,199 @@
+//! dom0's root file system: busybox, lspci, the kernel's modules and the exercise.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use cpio::newc::{Builder, trailer};
+
+use super::devices::{DEVICES, MODULES};
+use crate::{packages, run, ui};
+
+const DIRECTORY: u32 = 0o040_755;
+const EXECUTABLE: u32 = 0o100_755;
+const CHARACTER: u32 = 0o020_600;
+
+/// Debian's kernel, unpacked below the cache.
+pub(crate) struct Kernel {
+    /// The image.
+    pub image: PathBuf,
+    /// `lib/modules/VERSION`.
+    modules: PathBuf,
+}
+
+impl Kernel {
+    /// Fetches and unpacks it, once.
+    pub(crate) fn get() -> Result<Self> {
+        let package = packages::kernel()?;
+        let root = run::target().join("cache/linux").join(package.file_stem().unwrap_or_default());
+        if !root.exists() {
+            ui::say("unpacking dom0's kernel");
+            let partial = root.with_extension("part");
+            let _ = fs::remove_dir_all(&partial);
+            run::directory(partial.clone())?;
+            run::output(Command::new("dpkg").arg("-x").arg(&package).arg(&partial))?;
+            let modules = only(&partial.join("lib/modules"), "")?;
+            let version = modules.file_name().unwrap_or_default();
+            run::output(Command::new("/sbin/depmod").arg("-b").arg(&partial).arg(version))?;
+            fs::rename(&partial, &root)?;
+        }
+        Ok(Self { image: only(&root.join("boot"), "vmlinuz-")?, modules: only(&root.join("lib/modules"), "")? })
+    }
+
+    /// The files to load for [`MODULES`], what a module needs before it.
+    fn closure(&self) -> Result<Vec<PathBuf>> {
+        let dep = self.modules.join("modules.dep");
+        let text = fs::read_to_string(&dep).with_context(|| format!("cannot read {}", dep.display()))?;
+        load_order(&text, MODULES).map(|files| files.iter().map(|f| self.modules.join(f)).collect())
+    }
+}
+
+/// The one entry of a directory whose name starts so.
+fn only(directory: &Path, start: &str) -> Result<PathBuf> {
+    let entries = fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    entries
+        .filter_map(|e| Some(e.ok()?.path()))
+        .find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(start)))
+        .with_context(|| format!("{} has no {start}*", directory.display()))
+}
+
+fn stem(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file).split(".ko").next().unwrap_or(file)
+}
+
+/// Orders modules by `modules.dep`, whose lines name a module and then what it needs, nearest first.
+fn load_order(dep: &str, wanted: &[&str]) -> Result<Vec<String>> {
+    let lines: BTreeMap<&str, (&str, &str)> =
+        dep.lines().filter_map(|l| l.split_once(':')).map(|(file, needs)| (stem(file), (file, needs))).collect();
+    let mut order: Vec<String> = Vec::new();
+    for name in wanted {
+        let (file, needs) = lines.get(name).with_context(|| format!("the kernel has no module {name}"))?;
+        for file in needs.split_whitespace().rev().chain([*file]) {
+            if !order.iter().any(|f| f == file) {
+                order.push(file.to_owned());
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// A cpio archive in the making.
+struct Archive<W: Write> {
+    out: W,
+    inode: u32,
+    directories: Vec<PathBuf>,
+}
+
+impl<W: Write> Archive<W> {
+    fn entry(&mut self, name: &str, builder: impl FnOnce(Builder) -> Builder, content: &[u8]) -> Result<()> {
+        self.inode += 1;
+        let builder = builder(Builder::new(name).ino(self.inode).nlink(1));
+        let mut writer = builder.write(&mut self.out, u32::try_from(content.len())?);
+        writer.write_all(content)?;
+        writer.finish()?;
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+        self.parents(name)?;
+        self.entry(name, |b| b.mode(EXECUTABLE), content)
+    }
+
+    fn parents(&mut self, name: &str) -> Result<()> {
+        let missing: Vec<PathBuf> = Path::new(name)
+            .ancestors()
+            .skip(1)
+            .filter(|p| !p.as_os_str().is_empty() && !self.directories.iter().any(|d| d == p))
+            .map(Path::to_path_buf)
+            .collect();
+        for directory in missing.into_iter().rev() {
+            self.entry(&directory.to_string_lossy(), |b| b.mode(DIRECTORY), &[])?;
+            self.directories.push(directory);
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: &Path, name: &str) -> Result<()> {
+        let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        self.file(name, &content)
+    }
+}
+
+/// Writes the archive. `settings` become shell variables of `init.sh`; `payload` is what it writes and sends.
+pub(crate) fn write(to: &Path, kernel: &Kernel, settings: &BTreeMap<&str, String>, payload: &[u8]) -> Result<()> {
+    let out = BufWriter::new(fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?);
+    let mut archive = Archive { out, inode: 0, directories: Vec::new() };
+    archive.file("init", include_bytes!("init.sh"))?;
+    archive.file("udhcpc.sh", include_bytes!("udhcpc.sh"))?;
+    archive.parents("dev/console")?;
+    archive.entry("dev/console", |b| b.mode(CHARACTER).rdev_major(5).rdev_minor(1), &[])?;
+    archive.copy(Path::new("/bin/busybox"), "bin/busybox")?;
+    let lspci = Path::new("/usr/bin/lspci");
+    archive.copy(lspci, "usr/bin/lspci")?;
+    for library in libraries(&run::output(Command::new("ldd").arg(lspci))?) {
+        archive.copy(Path::new(library), library.trim_start_matches('/'))?;
+    }
+    let mut modules = Vec::new();
+    for module in kernel.closure()? {
+        let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        archive.copy(&module, &format!("modules/{name}"))?;
+        modules.push(name);
+    }
+    let mut text = format!("modules='{}'\n", modules.join(" "));
+    for (name, value) in settings {
+        text.push_str(&format!("{name}='{value}'\n"));
+    }
+    archive.file("settings", text.as_bytes())?;
+    let devices: String =
+        DEVICES.iter().map(|d| format!("{} 0000:{} {} {}\n", d.name, d.bdf, d.driver, d.kind.name())).collect();
+    archive.file("devices", devices.as_bytes())?;
+    archive.file("payload", payload)?;
+    trailer(archive.out)?.flush()?;
+    Ok(())
+}
+
+/// The files that `ldd` names.
+fn libraries(ldd: &str) -> Vec<&str> {
+    ldd.lines()
+        .filter_map(|line| {
+            let line = line.trim();
+            let path = line.split_once("=> ").map_or(line, |(_, path)| path);
+            path.split(' ').next().filter(|p| p.starts_with('/'))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_come_after_what_they_need() {
+        let dep = "kernel/b/nvme.ko: kernel/b/nvme-core.ko kernel/l/t10.ko kernel/l/crc.ko\n\
+                   kernel/l/crc.ko:\nkernel/l/t10.ko: kernel/l/crc.ko\nkernel/s/sd_mod.ko: kernel/l/t10.ko kernel/l/crc.ko\n";
+        let order = load_order(dep, &["nvme", "sd_mod"]).unwrap();
+        let names: Vec<&str> = order.iter().map(|f| stem(f)).collect();
+        assert_eq!(names, ["crc", "t10", "nvme-core", "nvme", "sd_mod"]);
+        assert!(load_order(dep, &["igb"]).unwrap_err().to_string().contains("igb"));
+    }
+
+    #[test]
+    fn reads_ldd() {
+        let text = "\tlinux-vdso.so.1 (0x7f)\n\tlibpci.so.3 => /lib/libpci.so.3 (0x7f)\n\t/lib64/ld.so.2 (0x7f)\n";
+        assert_eq!(libraries(text), ["/lib/libpci.so.3", "/lib64/ld.so.2"]);
+    }
+
+    #[test]
+    fn the_archive_has_each_directory_once() {
+        let mut archive = Archive { out: Vec::new(), inode: 0, directories: Vec::new() };
+        archive.file("a/b/c", b"1").unwrap();
+        archive.file("a/b/d", b"2").unwrap();
+        let names = String::from_utf8_lossy(&archive.out).matches("a/b\0").count();
+        assert_eq!((names, archive.inode), (1, 4));
+    }
+}

@@ -1,0 +1,178 @@
+//! Turns what boots showed into rows with a verdict.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{
+    devices::{DEVICES, Device, Kind},
+    machine::{Data, Iommu},
+    protocol::{self, Interrupts, Verdict},
+    session::Seen,
+};
+use crate::ui;
+
+/// A line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub variant: String,
+    pub iommu: Iommu,
+    pub device: String,
+    pub bdf: String,
+    pub driver: String,
+    pub interrupts: Option<Interrupts>,
+    /// What was checked and held.
+    pub held: Vec<String>,
+    /// What did not hold, or was not reached.
+    pub failed: Vec<String>,
+    pub passed: bool,
+}
+
+/// The checks a device has to show.
+fn required(kind: Kind, stress: bool) -> Vec<&'static str> {
+    let mut checks = vec!["bound", "io"];
+    if matches!(kind, Kind::Nvme | Kind::Ahci) {
+        checks.push("host-data");
+    }
+    if stress && kind != Kind::Port {
+        checks.extend(["rebind", "reset"]);
+    }
+    if stress && kind == Kind::Xhci {
+        checks.push("replug");
+    }
+    checks
+}
+
+/// The rows of one boot: one for each device, and one for dom0 as a whole.
+pub(crate) fn rows(variant: &str, iommu: Iommu, seen: &Seen, data: &Data, stress: bool) -> Vec<Row> {
+    let mut interrupts = protocol::interrupts(seen.transcript.block("interrupts"));
+    let row = |device: &str, bdf: &str, driver: &str| Row {
+        variant: variant.to_owned(),
+        iommu,
+        device: device.to_owned(),
+        bdf: bdf.to_owned(),
+        driver: driver.to_owned(),
+        interrupts: None,
+        held: Vec::new(),
+        failed: Vec::new(),
+        passed: false,
+    };
+    let mut rows: Vec<Row> = DEVICES
+        .iter()
+        .map(|device| {
+            let mut row = row(device.name, device.bdf, device.driver);
+            row.interrupts = interrupts.remove(device.name);
+            judge(&mut row, device, seen, data, stress);
+            row
+        })
+        .collect();
+    let mut whole = row("dom0", "", "");
+    judge_whole(&mut whole, seen, stress, variant != "c");
+    rows.push(whole);
+    for row in &mut rows {
+        row.passed = row.failed.is_empty();
+    }
+    rows
+}
+
+fn judge(row: &mut Row, device: &Device, seen: &Seen, data: &Data, stress: bool) {
+    for name in required(device.kind, stress) {
+        let Some(check) = seen.transcript.checks.iter().find(|c| c.device == device.name && c.name == name) else {
+            row.failed.push(format!("{name}: not reached"));
+            continue;
+        };
+        let wrong = data.expected(device.kind, name).is_some_and(|sum| check.detail != sum);
+        match check.verdict {
+            Verdict::Ok if wrong => row.failed.push(format!("{name}: the checksum is {}", check.detail)),
+            Verdict::Ok => row.held.push(match name {
+                "rebind" | "reset" | "replug" => format!("{name} {}", check.detail),
+                _ => name.to_owned(),
+            }),
+            Verdict::Skip => row.held.push(format!("{name}: {}", check.detail)),
+            Verdict::Fail => row.failed.push(format!("{name}: {}", check.detail)),
+        }
+    }
+    if let Some((_, good)) = seen.disks.iter().find(|(name, _)| name == device.name) {
+        if *good {
+            row.held.push("disk seen from outside".to_owned());
+        } else {
+            row.failed.push("the disk does not hold what was written".to_owned());
+        }
+    }
+    let kind = if device.msix { "msix" } else { "msi" };
+    match &row.interrupts {
+        Some(found) if found.kind != kind => row.failed.push(format!("interrupts are {}, not {kind}", found.kind)),
+        // A port has an interrupt for events that do not happen here.
+        Some(found) if found.count == 0 && device.kind != Kind::Port => {
+            row.failed.push("no interrupt came".to_owned());
+        }
+        Some(_) => {}
+        None => row.failed.push("no interrupts".to_owned()),
+    }
+}
+
+fn judge_whole(row: &mut Row, seen: &Seen, stress: bool, storm: bool) {
+    match seen.transcript.blocks.get("problems") {
+        Some(lines) if lines.is_empty() => row.held.push("no complaint in dom0's log".to_owned()),
+        Some(lines) => row.failed.extend(lines.iter().cloned()),
+        None => row.failed.push("not done".to_owned()),
+    }
+    if !stress {
+        return;
+    }
+    match (&seen.before, &seen.after) {
+        (Some(before), Some(after)) => {
+            let leaks = after.leaked_since(before);
+            if leaks.is_empty() {
+                row.held.push(format!(
+                    "nothing leaked: {} interrupts, {} MSI entries before and after",
+                    after.bound, after.entries
+                ));
+            }
+            row.failed.extend(leaks);
+        }
+        _ => row.failed.push("leaks: not reached".to_owned()),
+    }
+    if storm {
+        match seen.transcript.checks.iter().find(|c| c.name == "replug-all") {
+            Some(check) if check.verdict == Verdict::Ok => row.held.push(format!("all replugged {}", check.detail)),
+            Some(check) => row.failed.push(format!("replug-all: {}", check.detail)),
+            None => row.failed.push("replug-all: not reached".to_owned()),
+        }
+    }
+}
+
+/// The table for a person.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let head = ["vPCI", "IOMMU", "device", "driver", "interrupts", "checks", "verdict"];
+    let lines = rows.iter().map(|row| {
+        let interrupts = row.interrupts.as_ref().map_or(String::new(), |i| {
+            let kind = if i.kind == "msix" { "MSI-X" } else { "MSI" };
+            format!("{kind} x{}, {} came", i.vectors, i.count)
+        });
+        let mut checks = vec![row.held.join(", ")];
+        checks.extend(row.failed.iter().map(|f| format!("FAILED {f}")));
+        vec![
+            row.variant.clone(),
+            row.iommu.name().to_owned(),
+            format!("{} {}", row.bdf, row.device).trim().to_owned(),
+            row.driver.clone(),
+            interrupts,
+            checks.join("\n"),
+            if row.passed { "works" } else { "FAILS" }.to_owned(),
+        ]
+    });
+    ui::table(&head, lines)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    pass: bool,
+    rows: &'a [Row],
+    errors: &'a [String],
+}
+
+/// The same for a program.
+pub(crate) fn json(rows: &[Row], errors: &[String]) -> Result<String> {
+    let pass = errors.is_empty() && rows.iter().all(|r| r.passed);
+    Ok(serde_json::to_string(&Json { pass, rows, errors })?)
+}

@@ -1,0 +1,281 @@
+//! One boot from power on to power off: listens to Xen and to dom0, answers, and notices what goes wrong.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    path::PathBuf,
+    process::ChildStdin,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::{
+    machine::{self, Data, Image, Iommu, Machine},
+    protocol::{Event, Transcript, Verdict},
+    xen_state::{KEYS, XenState},
+};
+use crate::{run, ui};
+
+/// How long a boot may take, and how long it may say nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub whole: Duration,
+    pub silence: Duration,
+}
+
+/// After a sign of trouble, how long to go on listening for the rest of the message.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// What a boot showed.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub transcript: Transcript,
+    /// What Xen says that dom0 holds, before and after the stress.
+    pub before: Option<XenState>,
+    pub after: Option<XenState>,
+    /// Disks (by device) that hold, seen from outside, what they should.
+    pub disks: Vec<(String, bool)>,
+    pub seconds: f32,
+}
+
+/// A boot to make.
+pub(crate) struct Session<'a> {
+    /// The name in progress lines and of the directory.
+    pub name: String,
+    pub iommu: Iommu,
+    pub image: Image<'a>,
+    pub data: &'a Data,
+    pub limits: Limits,
+}
+
+enum Line {
+    Xen(String),
+    Dom0(String),
+    Closed,
+}
+
+struct Running<'a> {
+    name: &'a str,
+    lines: Receiver<Line>,
+    keyboard: ChildStdin,
+    machine: Machine,
+    console: File,
+    started: Instant,
+    deadline: Instant,
+    silence: Duration,
+    trouble: Option<(String, Instant)>,
+}
+
+impl Session<'_> {
+    /// Where the logs are.
+    pub(crate) fn directory(&self) -> Result<PathBuf> {
+        machine::directory(&self.name)
+    }
+
+    /// Boots, and returns what was seen together with what ended it early, if anything did.
+    pub(crate) fn run(&self) -> (Seen, Result<()>) {
+        let mut seen = Seen::default();
+        let started = Instant::now();
+        let result = self.drive(&mut seen);
+        seen.seconds = started.elapsed().as_secs_f32();
+        (seen, result)
+    }
+
+    fn drive(&self, seen: &mut Seen) -> Result<()> {
+        let directory = self.directory()?;
+        let log = directory.join("console.log");
+        let console = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut machine = Machine::start(&directory, &self.image, self.iommu, self.data)?;
+        let (sender, lines) = mpsc::channel();
+        listen(machine.child.stdout.take().context("QEMU has no stdout")?, sender.clone(), Line::Xen);
+        listen(machine.port.try_clone()?, sender, Line::Dom0);
+        let started = Instant::now();
+        let mut running = Running {
+            name: &self.name,
+            keyboard: machine.child.stdin.take().context("QEMU has no stdin")?,
+            lines,
+            machine,
+            console,
+            started,
+            deadline: started + self.limits.whole,
+            silence: self.limits.silence,
+            trouble: None,
+        };
+        ui::say(format!("{}: booting; console in {}", self.name, log.display()));
+        running.talk(seen).map_err(|error| {
+            let step = seen.transcript.step.as_deref().unwrap_or("booting Xen and dom0");
+            anyhow!("{}: while {step}: {error:#}; the log: {}", self.name, log.display())
+        })?;
+        drop(running);
+        for device in super::devices::DEVICES.iter().filter(|d| d.kind == super::devices::Kind::Nvme) {
+            let good = self.data.on_disk(&directory.join(format!("{}.raw", device.name)))?;
+            seen.disks.push((device.name.to_owned(), good));
+        }
+        Ok(())
+    }
+}
+
+/// Sends each line of a stream, and then that it ended.
+fn listen(stream: impl Read + Send + 'static, to: Sender<Line>, kind: fn(String) -> Line) {
+    thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut bytes = Vec::new();
+        while reader.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
+            if to.send(kind(line)).is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+        let _ = to.send(Line::Closed);
+    });
+}
+
+impl Running<'_> {
+    fn talk(&mut self, seen: &mut Seen) -> Result<()> {
+        let mut done = false;
+        loop {
+            match self.next()? {
+                None => {
+                    if let Some((line, _)) = self.trouble.take() {
+                        bail!("{line}");
+                    }
+                    // Both streams end when QEMU does.
+                    if done {
+                        return Ok(());
+                    }
+                    bail!("the machine went off before dom0 was done");
+                }
+                Some(Line::Dom0(line)) => match seen.transcript.take(&line) {
+                    Event::Step(step) => ui::say(format!("{}: {step}", self.name)),
+                    Event::Checked(c) if c.verdict == Verdict::Fail => {
+                        ui::say(format!("{}: {} {} FAILED: {}", self.name, c.device, c.name, c.detail));
+                    }
+                    Event::Ask(what) => {
+                        let state = self.ask_xen()?;
+                        if what == "before" { &mut seen.before } else { &mut seen.after }.replace(state);
+                        self.machine.port.write_all(b"go\n").context("cannot answer dom0")?;
+                    }
+                    Event::Bye => done = true,
+                    Event::Checked(_) | Event::None => {}
+                },
+                Some(Line::Xen(_) | Line::Closed) => {}
+            }
+        }
+    }
+
+    /// The next line from anywhere; `None` when QEMU has ended.
+    fn next(&mut self) -> Result<Option<Line>> {
+        let now = Instant::now();
+        let mut until = self.deadline.min(now + self.silence);
+        if let Some((_, since)) = &self.trouble {
+            until = until.min(*since + LAST_WORDS);
+        }
+        match self.lines.recv_timeout(until.saturating_duration_since(now)) {
+            Ok(line) => {
+                let (who, text) = match &line {
+                    Line::Xen(text) => ("", text.as_str()),
+                    Line::Dom0(text) => ("@@ ", text.as_str()),
+                    Line::Closed => return Ok(Some(line)),
+                };
+                writeln!(self.console, "[{:6.1}] {who}{text}", self.started.elapsed().as_secs_f32())?;
+                if self.trouble.is_none() && is_trouble(text) && who.is_empty() {
+                    ui::say(format!("{}: {text}", self.name));
+                    self.trouble = Some((text.to_owned(), Instant::now()));
+                }
+                Ok(Some(line))
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some((line, _)) = self.trouble.take() {
+                    bail!("{line}");
+                }
+                if Instant::now() >= self.deadline {
+                    bail!("not done after {:.0} s", self.started.elapsed().as_secs_f32());
+                }
+                bail!("it hangs: not a word for {} s", self.silence.as_secs());
+            }
+        }
+    }
+
+    /// Presses the debug keys and reads the answers. dom0 waits in the meantime.
+    fn ask_xen(&mut self) -> Result<XenState> {
+        let mut answers = Vec::new();
+        let mut keys = VecDeque::from(KEYS);
+        while let Some((key, head)) = keys.pop_front() {
+            self.keyboard.write_all(&[key]).and_then(|()| self.keyboard.flush()).context("cannot press a key")?;
+            loop {
+                let Some(line) = self.next()? else { bail!("the machine went off") };
+                let Line::Xen(text) = line else { continue };
+                let Some(text) = text.strip_prefix("(XEN) ").map(without_time) else { continue };
+                answers.push(text.to_owned());
+                if text.starts_with(head) {
+                    break;
+                }
+            }
+        }
+        Ok(XenState::parse(&answers))
+    }
+}
+
+/// Xen may put `[2026-11-21 00:00:00] ` in front.
+fn without_time(text: &str) -> &str {
+    if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, rest)| rest) } else { text }
+}
+
+/// If a console line says that Xen or dom0 broke.
+fn is_trouble(line: &str) -> bool {
+    const SIGNS: [&str; 13] = [
+        "Xen BUG at",
+        "Assertion '",
+        "Panic on CPU",
+        "Xen WARN at",
+        "domain_crash",
+        "Domain 0 crashed",
+        "Hardware Dom0 crashed",
+        "Kernel panic",
+        "BUG: ",
+        "Oops: ",
+        "Call Trace:",
+        "general protection fault",
+        "UBSAN: ",
+    ];
+    SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// The end of a boot's console, for an error message.
+pub(crate) fn last_words(session: &Session<'_>) -> String {
+    let text = session.directory().ok().and_then(|d| std::fs::read(d.join("console.log")).ok()).unwrap_or_default();
+    run::tail(&String::from_utf8_lossy(&text), 12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_trouble() {
+        for bad in [
+            "(XEN) Assertion 'rangeset_is_empty(mem)' failed at drivers/vpci/header.c:357",
+            "(XEN) Panic on CPU 0:",
+            "(XEN) domain_crash called from arch/x86/hvm/intercept.c:258",
+            "[   12.0] BUG: unable to handle page fault",
+            "[   12.0] Call Trace:",
+        ] {
+            assert!(is_trouble(bad), "{bad}");
+        }
+        for good in ["(XEN) d0: bind: m_gsi=3 g_gsi=3", "[    0.1] Dentry cache hash table entries", "DEBUG: x"] {
+            assert!(good.contains("DEBUG") || !is_trouble(good), "{good}");
+        }
+    }
+
+    #[test]
+    fn takes_the_time_off() {
+        assert_eq!(without_time("[2026-11-21 03:00:00] IRQ information:"), "IRQ information:");
+        assert_eq!(without_time("IRQ information:"), "IRQ information:");
+    }
+}

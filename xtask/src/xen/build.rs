@@ -1,0 +1,110 @@
+//! Unpacks and builds Xen.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Glue, apply};
+use crate::{packages, run, ui};
+
+/// Which Xen to build.
+#[derive(Clone)]
+pub(crate) struct Options {
+    /// The user's tree; `None` for a copy of our own below `target/`.
+    pub tree: Option<PathBuf>,
+    /// With the library in place of Xen's vPCI.
+    pub rust: bool,
+    /// With Xen's assertions (`CONFIG_DEBUG`).
+    pub debug: bool,
+}
+
+/// A Xen that was built.
+#[derive(Clone)]
+pub(crate) struct Build {
+    /// The hypervisor as a multiboot image.
+    pub xen: PathBuf,
+    /// The hypervisor as an EFI application, where the toolchain can make one.
+    pub efi: Option<PathBuf>,
+}
+
+impl Build {
+    /// Gets, patches and builds what the options say, doing only what is not done yet.
+    pub(crate) fn make(options: &Options) -> Result<Self> {
+        let variant = if options.rust { "rust" } else { "c" };
+        let name = if options.debug { format!("{variant}-debug") } else { variant.to_owned() };
+        let tree = match &options.tree {
+            Some(tree) => {
+                apply::check_version(tree)?;
+                tree.canonicalize()?
+            }
+            None => unpack(&name)?,
+        };
+        if options.rust {
+            Glue::build()?.apply(&tree)?;
+        }
+        let log = run::directory(run::target().join("boot/logs"))?.join(format!("xen-build-{name}.log"));
+        let _ = fs::remove_file(&log);
+        if !tree.join("xen/.config").exists() {
+            make(&tree, &["defconfig"], &log)?;
+        }
+        if options.debug && options.tree.is_none() {
+            assertions(&tree, &log)?;
+        }
+        let started = Instant::now();
+        ui::say(format!("building Xen ({name}) in {}", tree.display()));
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        make(&tree, &[&format!("-j{jobs}")], &log)?;
+        let build = Self { xen: tree.join("xen/xen"), efi: Some(tree.join("xen/xen.efi")).filter(|p| p.exists()) };
+        ensure!(build.xen.exists(), "make made no {}; its log: {}", build.xen.display(), log.display());
+        let efi = if build.efi.is_some() { "with" } else { "WITHOUT (binutils cannot)" };
+        ui::say(format!("Xen ({name}) is built, {efi} xen.efi, in {:.0} s", started.elapsed().as_secs_f32()));
+        Ok(build)
+    }
+}
+
+fn make(tree: &Path, args: &[&str], log: &Path) -> Result<()> {
+    let mut command = Command::new("make");
+    command.arg("-C").arg(tree.join("xen")).args(args);
+    // cargo's variables (RUSTFLAGS, MAKEFLAGS of its job server) mean something else to Xen's Makefiles.
+    for name in ["MAKEFLAGS", "CARGO_MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CFLAGS", "LDFLAGS", "DEBUG", "TARGET", "HOST"] {
+        command.env_remove(name);
+    }
+    run::logged(&mut command, log).context("Xen does not build")
+}
+
+/// Turns `CONFIG_DEBUG` on, once.
+fn assertions(tree: &Path, log: &Path) -> Result<()> {
+    let path = tree.join("xen/.config");
+    let config = fs::read_to_string(&path)?;
+    if config.lines().any(|l| l == "CONFIG_DEBUG=y") {
+        return Ok(());
+    }
+    fs::write(&path, config.replace("# CONFIG_DEBUG is not set", "CONFIG_DEBUG=y"))?;
+    make(tree, &["olddefconfig"], log)
+}
+
+/// A tree of our own for this variant, unpacked when it is not there.
+fn unpack(name: &str) -> Result<PathBuf> {
+    let tarball = packages::xen_source()?;
+    let file = tarball.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let version = file.trim_start_matches("xen_").split(['+', '%', '.']).take(3).collect::<Vec<_>>().join(".");
+    let cache = run::directory(run::target().join(format!("cache/xen-{version}")))?;
+    let tree = cache.join(name);
+    if !tree.exists() {
+        ui::say(format!("unpacking Xen {version} ({name})"));
+        let partial = cache.join(format!("{name}.part"));
+        let _ = fs::remove_dir_all(&partial);
+        run::directory(partial.clone())?;
+        run::output(
+            Command::new("tar").arg("-xf").arg(&tarball).arg("--strip-components=1").arg("-C").arg(&partial),
+        )?;
+        fs::rename(&partial, &tree)?;
+    }
+    apply::check_version(&tree)?;
+    Ok(tree)
+}
