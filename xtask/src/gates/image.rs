@@ -157,6 +157,21 @@ impl Image {
         self.functions[index].contains(place).then_some(index)
     }
 
+    /// Where a symbol is called or jumped to directly.
+    pub(crate) fn callers(&self, symbol: &Symbol) -> impl Iterator<Item = String> {
+        let goes_there = |function: &Function, code: &Instruction| match self.target(function.section, code) {
+            Some(Target::Import(name)) => symbol.undefined && name == symbol.name,
+            Some(Target::Code(place)) => symbol.place == Some(place),
+            None => false,
+        };
+        self.instructions()
+            .filter(|(_, code)| {
+                code.is_call_near() || code.is_jmp_short_or_near() || code.is_jcc_short_or_near()
+            })
+            .filter(move |(function, code)| goes_there(function, code))
+            .map(|(function, code)| function.at(code))
+    }
+
     /// Where a direct branch or call goes; None when the linker has no way to know.
     pub(crate) fn target(&self, section: usize, branch: &Instruction) -> Option<Target<'_>> {
         let (start, end) = (branch.ip(), branch.next_ip());

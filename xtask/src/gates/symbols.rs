@@ -5,7 +5,7 @@ use iced_x86::{Code, FlowControl};
 use super::{
     Verdict,
     header::Header,
-    image::{Image, Symbol, demangled},
+    image::{Image, demangled},
 };
 
 /// Every return goes through it.
@@ -61,7 +61,13 @@ pub(super) fn undefined(image: &Image, header: Option<&Header>) -> Verdict {
 /// Fat LTO may define the panic functions of `core` in the object, so both kinds are looked at.
 pub(super) fn panics(image: &Image, _: Option<&Header>) -> Verdict {
     let named = image.symbols.iter().filter(|symbol| symbol.undefined || symbol.place.is_some());
-    let mut defects: Vec<String> = named.map(Symbol::path).filter(|path| panics_at(path)).collect();
+    let mut defects: Vec<String> = named
+        .filter(|symbol| panics_at(&symbol.path()))
+        .map(|symbol| match image.callers(symbol).next() {
+            Some(caller) => format!("{}, called at {caller}", symbol.path()),
+            None => symbol.path(),
+        })
+        .collect();
     defects.extend(
         image
             .instructions()
@@ -73,7 +79,7 @@ pub(super) fn panics(image: &Image, _: Option<&Header>) -> Verdict {
 
 fn panics_at(path: &str) -> bool {
     let path = path.trim_start_matches(['<', '&']);
-    PANICS.iter().any(|prefix| path.starts_with(prefix))
+    path.contains("::do_panic") || PANICS.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// What is exported is what the header declares, and begins with `endbr64`.
@@ -137,6 +143,13 @@ mod tests {
     #[test]
     fn a_trap_is_seen() {
         assert_fails("ud2", "", &["panics"]);
+    }
+
+    #[test]
+    fn the_caller_of_a_panic_is_named() {
+        let verdicts = verdicts(&assembled("call rvpci_panic_is_reachable@PLT", ""), None);
+        let panics = verdicts.iter().find(|verdict| verdict.key == "panics").unwrap();
+        assert_eq!(panics.defects, ["rvpci_panic_is_reachable, called at rvpci_entry+0x15"]);
     }
 
     #[test]
