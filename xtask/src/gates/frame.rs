@@ -10,7 +10,7 @@ use super::{
 /// A direct call, or a jump to another function.
 #[derive(Debug)]
 pub(super) struct Call {
-    /// Bytes on the stack above the caller's own return address when the callee starts.
+    /// Bytes below the caller's own return address when the callee starts, the callee's return address included.
     pub(super) depth: u64,
     /// None: a function of the hypervisor, whose own stack is not counted.
     pub(super) callee: Option<Place>,
@@ -18,7 +18,7 @@ pub(super) struct Call {
 
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    /// Bytes below the return address, what is pushed for calls included.
+    /// Bytes below the return address: what is pushed and the locals.
     pub(super) size: u64,
     pub(super) calls: Vec<Call>,
     /// Where the depth is not a constant.
@@ -66,7 +66,6 @@ impl Frame {
                     open.push(next);
                 }
                 FlowControl::Call => {
-                    frame.size = frame.size.max(bytes(after.depth + 8));
                     frame.call(image, function, code, after.depth + 8);
                     open.push(next);
                 }
@@ -225,9 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_return_address_of_a_call() {
-        assert_eq!(size("sub $16, %rsp\ncall rvpci_host_map@PLT\nadd $16, %rsp"), 24);
-        assert_eq!(size("call rvpci_host_map@PLT"), 8);
+    fn a_call_is_as_deep_as_what_is_on_the_stack_then() {
+        let frame = frame("sub $16, %rsp\ncall rvpci_host_map@PLT\nadd $16, %rsp\njmp rvpci_entry");
+        let calls: Vec<_> = frame.calls.iter().map(|call| (call.depth, call.callee.is_some())).collect();
+        assert_eq!((frame.size, calls), (16, vec![(24, false), (0, true)]));
     }
 
     #[test]
