@@ -110,24 +110,24 @@ impl Lanes {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Access {
     offset: u16,
-    width: Width,
+    bytes: u8,
 }
 
 impl Access {
     /// An access to `bytes` bytes at `offset`; `None` unless it is 1, 2 or 4 bytes wide, aligned and below 0x1000.
+    #[inline]
     #[must_use]
     pub const fn new(offset: u32, bytes: u32) -> Option<Self> {
-        if offset >= EXTENDED_CONFIG_SIZE as u32 || offset & bytes.wrapping_sub(1) != 0 {
+        let below = bytes.wrapping_sub(1);
+        // A power of two has no bit in common with its predecessor, nor has a multiple of it.
+        if below > 3 || (bytes | offset) & below != 0 || offset >= EXTENDED_CONFIG_SIZE as u32 {
             return None;
         }
-        match Width::from_bytes(bytes) {
-            // CAST: below 0x1000.
-            Some(width) => Some(Self { offset: offset as u16, width }),
-            None => None,
-        }
+        Some(Self { offset: offset as u16, bytes: bytes as u8 }) // CAST: below 0x1000; at most 4.
     }
 
     /// The byte offset, 0 to 0xfff.
+    #[inline]
     #[must_use]
     pub const fn offset(self) -> u16 {
         self.offset
@@ -136,10 +136,22 @@ impl Access {
     /// The width.
     #[must_use]
     pub const fn width(self) -> Width {
-        self.width
+        match self.bytes {
+            1 => Width::Byte,
+            2 => Width::Word,
+            _ => Width::Dword,
+        }
+    }
+
+    /// Whether it has all four lanes.
+    #[inline]
+    #[must_use]
+    pub const fn is_dword(self) -> bool {
+        self.bytes == 4
     }
 
     /// The number of the dword, 0 to 0x3ff.
+    #[inline]
     #[must_use]
     pub const fn dword(self) -> u16 {
         self.offset >> 2
@@ -148,19 +160,21 @@ impl Access {
     /// The enabled lanes of that dword.
     #[must_use]
     pub const fn lanes(self) -> Lanes {
-        Lanes::at(self.offset, self.width)
+        Lanes::at(self.offset, self.width())
     }
 
     /// How far the access's value stands to the left in its dword, in bits: 0, 8, 16 or 24.
+    #[inline]
     #[must_use]
     pub const fn shift(self) -> u32 {
         (self.offset as u32 & 3) * 8 // CAST: widening; `From` is not const.
     }
 
     /// The bits that a value of this width has.
+    #[inline]
     #[must_use]
     pub const fn value_mask(self) -> u32 {
-        u32::MAX >> (32 - 8 * self.width.bytes() as u32) // CAST: widening; `From` is not const.
+        u32::MAX >> (32 - 8 * self.bytes as u32) // CAST: widening; `From` is not const.
     }
 }
 

@@ -45,7 +45,7 @@ pub struct ExtendedCapability {
     pub header: ExtendedHeader,
 }
 
-/// Walks the standard list. Ends at a null pointer, at ID FFh (no device), or where the list is broken.
+/// Walks the standard list. Ends at a null pointer, at the ID 0xff (no device), or where the list is broken.
 #[derive(Debug)]
 pub struct Standard<'r, R: ConfigReader> {
     reader: &'r R,

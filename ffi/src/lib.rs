@@ -1,11 +1,28 @@
-//! Stub.
+//! The C ABI of the vPCI library, and the only crate with `unsafe`.
+//!
+//! `include/vpci.h` is generated from this crate; `tests/header.rs` holds the two together. Nothing here decides
+//! anything about PCI: it turns pointers into references, errors into errno values and the host's functions into a
+//! [`vpci::Host`].
+//!
+//! # Contract with the caller
+//!
+//! - The library takes no lock. "Shared" and "exclusive" name the modes of one lock for each domain, "device" a lock
+//!   for each device. A function that names a lock is called with it held.
+//! - Memory is the caller's. A domain or device begins at the address given at its creation, and the library keeps no
+//!   pointer to it once it is detached or moved.
+//! - No function waits, allocates or calls back into the caller but through `rvpci_host_*`. No function panics.
 #![no_std]
 
-/// Stub.
-#[unsafe(no_mangle)]
-pub extern "C" fn rvpci_abi_version() -> u32 {
-    1
-}
+mod abi;
+mod device;
+mod domain;
+mod host;
+mod query;
+
+pub use abi::*;
+pub use device::*;
+pub use domain::*;
+pub use query::*;
 
 #[cfg(target_os = "none")]
 #[panic_handler]

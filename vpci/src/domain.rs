@@ -23,13 +23,18 @@ pub enum Owner {
     Hidden,
 }
 
+/// What an owner is, as a number that C shares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
 #[repr(u8)]
-enum Kind {
+pub enum Kind {
+    /// [`Owner::Default`]: the place is empty.
     Empty = 0,
-    Function,
-    ReadOnly,
-    Hidden,
+    /// [`Owner::Function`].
+    Function = 1,
+    /// [`Owner::ReadOnly`].
+    ReadOnly = 2,
+    /// [`Owner::Hidden`].
+    Hidden = 3,
 }
 
 /// A place in the table of owners.
@@ -44,7 +49,27 @@ pub struct Slot {
 static_assertions::const_assert_eq!(size_of::<Slot>(), 16);
 
 impl Slot {
-    const fn owner(self) -> Owner {
+    /// The mediated function in this place.
+    #[must_use]
+    pub fn function(&self) -> Option<Handle> {
+        (self.kind == Kind::Function).then_some(Handle(self.handle))
+    }
+
+    /// What its owner is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The handle of a function; 0 for any other owner.
+    #[must_use]
+    pub const fn handle(&self) -> Handle {
+        Handle(self.handle)
+    }
+
+    /// Its owner.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
         match self.kind {
             Kind::Empty => Owner::Default,
             Kind::Function => Owner::Function(Handle(self.handle)),
@@ -93,22 +118,25 @@ pub struct Domain<'m> {
 const fn home(sbdf: Sbdf, slots: usize) -> usize {
     let hash = sbdf.0.wrapping_mul(0x9e37_79b9) as u64;
     // CAST: below `slots`.
-    (hash * slots as u64 >> 32) as usize
+    ((hash * slots as u64) >> 32) as usize
 }
 
-/// The owner of `sbdf` in this table.
+/// The place of `sbdf` in this table, if it has an owner.
 ///
 /// Work: one probe on average, at most as many as there are owners in sequence.
 #[inline]
-pub fn find_owner(slots: &[Slot], sbdf: Sbdf) -> Owner {
-    match slots.get(position(slots, sbdf)) {
-        Some(slot) => slot.owner(),
-        None => Owner::Default,
+pub fn find_slot(slots: &[Slot], sbdf: Sbdf) -> Option<&Slot> {
+    let mut at = home(sbdf, slots.len());
+    loop {
+        let slot = slots.get(at).filter(|slot| slot.kind != Kind::Empty)?;
+        if slot.sbdf == sbdf.0 {
+            return Some(slot);
+        }
+        at = next(at, slots.len());
     }
 }
 
-/// The place of `sbdf`, or the empty one where it would be.
-#[inline]
+/// The number of the place of `sbdf`, or of the empty one where it would be.
 fn position(slots: &[Slot], sbdf: Sbdf) -> usize {
     let mut at = home(sbdf, slots.len());
     while let Some(slot) = slots.get(at) {
@@ -167,8 +195,8 @@ impl Domain<'_> {
         while let Some(slot) = self.slots.get(at).copied().filter(|slot| slot.kind != Kind::Empty) {
             // How far `slot` and the hole are behind the slot's home, going round the end.
             let distance = |from: usize, to: usize| if to >= from { to - from } else { to + len - from };
-            let home = home(Sbdf(slot.sbdf), len);
-            if distance(home, hole) <= distance(home, at) {
+            let start = home(Sbdf(slot.sbdf), len);
+            if distance(start, hole) <= distance(start, at) {
                 if let Some(place) = self.slots.get_mut(hole) {
                     *place = slot;
                 }
@@ -179,11 +207,6 @@ impl Domain<'_> {
         if let Some(place) = self.slots.get_mut(hole) {
             *place = FromZeros::new_zeroed();
         }
-    }
-
-    /// The mediated functions, in no order.
-    pub fn functions(&self) -> impl Iterator<Item = Handle> {
-        self.slots.iter().filter(|slot| slot.kind == Kind::Function).map(|slot| Handle(slot.handle))
     }
 
     /// Takes over the owners and windows of `other`.
@@ -207,11 +230,9 @@ impl Domain<'_> {
         let mut kept = 0;
         for at in 0..*self.windows_used as usize {
             let Some(window) = self.windows.get(at).copied() else { break };
-            if window.handle != handle.0 {
-                if let Some(place) = self.windows.get_mut(kept) {
-                    *place = window;
-                    kept += 1;
-                }
+            if let Some(place) = self.windows.get_mut(kept).filter(|_| window.handle != handle.0) {
+                *place = window;
+                kept += 1;
             }
         }
         for Pages { first, last } in pages.into_iter().flatten() {

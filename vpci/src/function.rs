@@ -67,7 +67,12 @@ impl State {
         self.msix.exists().then_some(&self.msix)
     }
 
-    /// How often something was refused for this reason. The count saturates.
+    /// How often something was refused, by [`Refusal`]. The counts saturate.
+    pub fn refusal_counts(&self) -> &[u32; Refusal::COUNT] {
+        &self.refusals
+    }
+
+    /// How often something was refused for this reason.
     pub fn refusals(&self, reason: Refusal) -> u32 {
         self.refusals.get(reason as usize).copied().unwrap_or(0)
     }
@@ -107,26 +112,29 @@ impl Function<'_> {
     /// Reads as the domain does. The value stands in the low bits.
     ///
     /// Work: one lookup, and at most three hardware accesses.
-    #[inline]
     pub fn read<H: Host>(&self, host: &H, access: Access) -> u32 {
-        let found = self.state.index.find(access.dword());
-        let Found::Register(at) = found else {
-            return if found == Found::Hidden {
-                0
-            } else {
-                host.config_read(self.state.sbdf(), access.offset(), access.width()) & access.value_mask()
-            };
-        };
-        let Some(register) = self.registers.get(at) else { return access.value_mask() };
-        let mut value = register.value;
-        if register.hardware & access.value_mask() << access.shift() != 0 {
-            value |= self.read_hardware(host, register, access) & register.hardware;
+        match read_virtual(self.state, self.registers, access) {
+            Some(value) => value,
+            None => self.read_physical(host, access),
         }
-        (value & !register.hidden) >> access.shift() & access.value_mask()
+    }
+
+    /// Reads where hardware has a part in the value, or nothing is.
+    fn read_physical<H: Host>(&self, host: &H, access: Access) -> u32 {
+        match self.state.index.find(access.dword()) {
+            Found::Hidden => 0,
+            Found::Gap => {
+                host.config_read(self.state.sbdf(), access.offset(), access.width()) & access.value_mask()
+            }
+            Found::Register(at) => {
+                let Some(register) = self.registers.get(at) else { return access.value_mask() };
+                let hardware = self.read_hardware(host, register, access) & register.hardware;
+                ((register.value | hardware) & !register.hidden) >> access.shift() & access.value_mask()
+            }
+        }
     }
 
     /// The hardware behind the lanes of `access`, register by register and gap by gap.
-    #[inline(never)]
     fn read_hardware<H: Host>(&self, host: &H, register: &Register, access: Access) -> u32 {
         let base = access.dword() * 4;
         let mut left = access.lanes();
@@ -159,36 +167,29 @@ impl Function<'_> {
     ///
     /// Work: one lookup, and at most six hardware accesses, but for MSI-X control, whose work is bounded by the
     /// number of vectors, and MSI, whose work is bounded by 32 vectors.
-    #[inline]
     pub fn write<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
-        let found = self.state.index.find(access.dword());
-        let Found::Register(at) = found else {
-            if found == Found::Hidden {
-                self.refuse(Refusal::HiddenWrite);
-            } else {
-                let value = value & access.value_mask();
-                host.config_write(self.state.sbdf(), access.offset(), access.width(), value);
-            }
-            return Written::Done;
-        };
-        let Some(register) = self.registers.get_mut(at) else { return Written::Done };
-        if register.effect == Effect::Plain {
-            register.store(value << access.shift(), access.value_mask() << access.shift());
+        if write_virtual(self.state, self.registers, access, value) {
             return Written::Done;
         }
-        self.write_pieces(host, at, access, value << access.shift(), locked)
+        self.write_physical(host, access, value, locked)
     }
 
-    #[inline(never)]
-    fn write_pieces<H: Host>(
-        &mut self,
-        host: &H,
-        at: usize,
-        access: Access,
-        data: u32,
-        locked: Locked,
-    ) -> Written {
+    /// Writes where hardware or an effect has a part, or nothing is.
+    fn write_physical<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
+        let at = match self.state.index.find(access.dword()) {
+            Found::Hidden => {
+                self.refuse(Refusal::HiddenWrite);
+                return Written::Done;
+            }
+            Found::Gap => {
+                let value = value & access.value_mask();
+                host.config_write(self.state.sbdf(), access.offset(), access.width(), value);
+                return Written::Done;
+            }
+            Found::Register(at) => at,
+        };
         let Some(&register) = self.registers.get(at) else { return Written::Done };
+        let data = value << access.shift();
         let effect_lane = Lanes::from_bits(1 << register.effect.lane());
         let has_effect = register.effect != Effect::None;
         if has_effect && locked == Locked::Shared && self.changes_mapping(&register, access.lanes(), data) {
@@ -222,7 +223,7 @@ impl Function<'_> {
                 self.write_through(host, &register, base, piece.lanes, lanes, data);
             }
             if let Some(register) = self.registers.get_mut(at) {
-                register.store(data, mask);
+                register.store(data, mask & !register.hardware);
             }
         }
         written
@@ -318,6 +319,29 @@ impl Function<'_> {
             *count = count.saturating_add(1);
         }
     }
+}
+
+/// The short way of [`Function::read`]: one lookup, if no hardware has a part in the value.
+#[inline]
+pub fn read_virtual(state: &State, registers: &[Register], access: Access) -> Option<u32> {
+    let register = registers.get(state.index.register(access.dword())?)?;
+    let mask = access.value_mask();
+    let virt = register.hardware & mask << access.shift() == 0;
+    virt.then(|| (register.value & !register.hidden) >> access.shift() & mask)
+}
+
+/// The short way of [`Function::write`]: one lookup, if the whole dword is virtual and nothing comes of writing it.
+/// Whether it was taken.
+#[inline]
+pub fn write_virtual(state: &State, registers: &mut [Register], access: Access, value: u32) -> bool {
+    let register = state.index.register(access.dword()).and_then(|at| registers.get_mut(at));
+    let Some(register) = register.filter(|register| register.effect == Effect::Plain) else { return false };
+    if access.is_dword() {
+        register.store(value, u32::MAX);
+    } else {
+        register.store(value << access.shift(), access.value_mask() << access.shift());
+    }
+    true
 }
 
 /// Where lanes that one aligned access covers start, and its width.

@@ -26,8 +26,8 @@ mod rom;
 
 pub use attach::{AttachError, Info};
 pub use bar::{Bar, BarKind};
-pub use domain::{Domain, DomainError, Handle, Owner, Slot, Window, find_owner, find_window};
-pub use function::{Function, Locked, State, View, Written};
+pub use domain::{Domain, DomainError, Handle, Kind, Owner, Slot, Window, find_slot, find_window};
+pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};
 pub use host::{Host, HostError, Message, Pirq};
 pub use map::{DefineError, Definition, Source};
 pub use mapping::{Progress, Siblings};

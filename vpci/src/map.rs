@@ -35,17 +35,21 @@ pub(crate) enum Found {
 }
 
 impl Index {
-    #[inline]
     pub(crate) fn find(&self, dword: u16) -> Found {
-        let slot = self.slots.get(usize::from(dword)).copied().unwrap_or(0);
-        match slot {
-            0 => Found::Gap,
-            HIDDEN => Found::Hidden,
-            number => {
-                let base = self.bases.get(usize::from(dword / PAGE_DWORDS)).copied().unwrap_or(0);
-                Found::Register(usize::from(base) + usize::from(number) - 1)
-            }
+        match self.register(dword) {
+            Some(at) => Found::Register(at),
+            None if self.slots.get(usize::from(dword)) == Some(&HIDDEN) => Found::Hidden,
+            None => Found::Gap,
         }
+    }
+
+    /// The number of the dword's register, if it has one.
+    #[inline]
+    pub(crate) fn register(&self, dword: u16) -> Option<usize> {
+        // 0 and HIDDEN become the two largest.
+        let number = self.slots.get(usize::from(dword))?.wrapping_sub(1);
+        let base = self.bases.get(usize::from(dword / PAGE_DWORDS))?;
+        (number < HIDDEN - 1).then(|| usize::from(*base) + usize::from(number))
     }
 
     /// The dword reads 0 from now on and drops writes. Its register, if it has one, is not used again.
@@ -177,7 +181,9 @@ pub(crate) fn define(
         }
     }
     register.hidden = put(register.hidden, preserved | zeroed);
-    register.write = put(register.write, mask & !(read_only | clear | preserved));
+    // RsvdZ of a physical register is written, as 0; virtual bits are 0 already and stay so.
+    let fixed = if source == Source::Hardware { 0 } else { zeroed };
+    register.write = put(register.write, mask & !(read_only | clear | preserved | fixed));
     register.clear = put(register.clear, clear);
     register.mediated |= lanes.bits();
     register.starts |= 1 << lanes.first();

@@ -140,11 +140,10 @@ impl Function<'_> {
                 return false;
             }
         };
-        let count = part.last - part.first + 1;
         let done =
             if bar.wanted { host.map(part, frame(part.first)) } else { host.unmap(part, frame(part.first)) };
         match done {
-            Ok(pages) => self.state.mapping.next = part.first.saturating_add(pages.clamp(1, count)),
+            Ok(pages) => self.state.mapping.next = part.first.saturating_add(pages.clamp(1, part.count())),
             Err(_) if bar.wanted => self.fail(host, Refusal::Map),
             Err(_) => {
                 self.refuse(Refusal::Unmap);

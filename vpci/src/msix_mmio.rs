@@ -132,7 +132,7 @@ impl Function<'_> {
         if !self.reaches_device(address, bytes) {
             return None;
         }
-        if address % u64::from(bytes) == 0 {
+        if address.is_multiple_of(u64::from(bytes)) {
             return self.read_aligned(host, address, bytes);
         }
         // Byte by byte: only neighbours get here, the PBA is never unaligned.
@@ -152,7 +152,7 @@ impl Function<'_> {
         if !self.reaches_device(address, bytes) {
             return false;
         }
-        if address % u64::from(bytes) == 0 {
+        if address.is_multiple_of(u64::from(bytes)) {
             return self.write_aligned(host, address, bytes, value);
         }
         (0..bytes).fold(true, |done, n| {
@@ -186,5 +186,5 @@ impl Function<'_> {
 
 /// Whether PCIe allows this access to the table and the PBA.
 const fn table_access(address: u64, bytes: u8) -> bool {
-    (bytes == 4 || bytes == 8) && address % bytes as u64 == 0 // CAST: widening; `From` is not const.
+    (bytes == 4 || bytes == 8) && address.is_multiple_of(bytes as u64) // CAST: widening; `From` is not const.
 }

@@ -27,6 +27,12 @@ impl Pages {
         }
     }
 
+    /// The number of frames.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
     /// Whether the frame is one of these.
     #[must_use]
     pub const fn contains(self, frame: u64) -> bool {

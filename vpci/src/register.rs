@@ -52,7 +52,8 @@ pub struct Register {
     pub(crate) value: u32,
     /// Bits read from hardware.
     pub(crate) hardware: u32,
-    /// Bits that read as 0 whatever they hold: `RsvdP`, and `RsvdZ` where [`write`](Self::write) is set as well.
+    /// Bits that read as 0 whatever they hold: `RsvdP`, or `RsvdZ` if they are hardware's and
+    /// [`write`](Self::write) is set as well.
     pub(crate) hidden: u32,
     /// Bits that a write changes.
     pub(crate) write: u32,
@@ -93,10 +94,11 @@ impl Register {
         self.value = self.value & !mask | value & mask;
     }
 
-    /// A write by the domain to the virtual bits under `mask`.
+    /// A write by the domain to the bits under `mask`, all of them virtual.
+    #[inline]
     pub(crate) const fn store(&mut self, value: u32, mask: u32) {
-        let write = mask & self.write & !self.hidden;
-        self.value = (self.value & !write | value & write) & !(value & mask & self.clear & !self.hardware);
+        let write = mask & self.write;
+        self.value = (self.value & !write | value & write) & !(value & mask & self.clear);
     }
 
     /// The piece that holds the lowest of `lanes`: a whole register, or as much of a gap as one aligned access to
@@ -181,10 +183,9 @@ mod tests {
         let mut register =
             Register { value: 0xf0f0_00ff, write: 0xffff, clear: 0xf000_0000, ..Register::RAW };
         register.hardware = 0;
-        register.hidden = 0x0f;
         register.store(0x1234_5678, u32::MAX);
-        assert_eq!(register.value, 0xe0f0_567f);
+        assert_eq!(register.value, 0xe0f0_5678);
         register.store(0xffff_ffff, 0x0000_ff00);
-        assert_eq!(register.value, 0xe0f0_ff7f);
+        assert_eq!(register.value, 0xe0f0_ff78);
     }
 }

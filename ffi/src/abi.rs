@@ -1,0 +1,216 @@
+//! Types and constants that C shares.
+
+use core::ffi::c_void;
+use static_assertions::{const_assert, const_assert_eq};
+
+use vpci::{AttachError, DefineError, DomainError, Refusal};
+
+/// Version of this interface. It grows with every change that is not an addition.
+pub const RVPCI_ABI_VERSION: u32 = 1;
+
+/// The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
+/// the rest for extended capabilities. A list that does not fit ends early.
+pub const RVPCI_REGISTERS: u32 = 96;
+
+/// It is done.
+pub const RVPCI_DONE: i32 = 0;
+/// It is done once `rvpci_step` has returned `RVPCI_DONE`; the virtual CPU must not run before.
+pub const RVPCI_PENDING: i32 = 1;
+/// Nothing was done: call again with the domain's lock held exclusively, and `RVPCI_EXCLUSIVE`.
+pub const RVPCI_NEEDS_EXCLUSIVE: i32 = 2;
+/// There is more to do: call again when convenient.
+pub const RVPCI_AGAIN: i32 = 3;
+
+/// The caller of `rvpci_write` holds the domain's lock shared, and the device's.
+pub const RVPCI_SHARED: u32 = 0;
+/// The caller of `rvpci_write` holds the domain's lock exclusively.
+pub const RVPCI_EXCLUSIVE: u32 = 1;
+
+/// Nobody was named: the hardware domain reaches the device as it is, a guest finds nothing.
+pub const RVPCI_OWNER_DEFAULT: u32 = 0;
+/// A device of the library's.
+pub const RVPCI_OWNER_DEVICE: u32 = 1;
+/// Reads reach the device, writes are dropped.
+pub const RVPCI_OWNER_READ_ONLY: u32 = 2;
+/// Nobody: reads as all ones, writes are dropped.
+pub const RVPCI_OWNER_HIDDEN: u32 = 3;
+
+/// The hardware domain's view of a device.
+pub const RVPCI_VIEW_HARDWARE: u32 = 0;
+/// A guest's view of a device: refused, until there is a policy for it.
+pub const RVPCI_VIEW_GUEST: u32 = 1;
+
+/// `rvpci_device_info.flags`: leave the BARs alone.
+pub const RVPCI_IGNORE_BARS: u32 = 1;
+
+/// A write to hidden bytes.
+pub const RVPCI_REFUSED_HIDDEN_WRITE: u32 = 0;
+/// A write to a BAR while it is mapped.
+pub const RVPCI_REFUSED_BAR_MAPPED: u32 = 1;
+/// A write to the expansion ROM register while the ROM is mapped.
+pub const RVPCI_REFUSED_ROM_MAPPED: u32 = 2;
+/// An access to the MSI-X table, the PBA or their neighbours that is not allowed.
+pub const RVPCI_REFUSED_MSIX_ACCESS: u32 = 3;
+/// `rvpci_host_map` failed.
+pub const RVPCI_REFUSED_MAP: u32 = 4;
+/// `rvpci_host_unmap` failed.
+pub const RVPCI_REFUSED_UNMAP: u32 = 5;
+/// `rvpci_host_make_hole` failed.
+pub const RVPCI_REFUSED_HOLE: u32 = 6;
+/// No PIRQ, or a message that cannot be bound.
+pub const RVPCI_REFUSED_INTERRUPT: u32 = 7;
+/// A capability is broken or does not fit.
+pub const RVPCI_REFUSED_CAPABILITY: u32 = 8;
+/// The number of reasons.
+pub const RVPCI_REFUSED_COUNT: u32 = 9;
+
+const_assert_eq!(RVPCI_REFUSED_HIDDEN_WRITE, Refusal::HiddenWrite as u32);
+const_assert_eq!(RVPCI_REFUSED_BAR_MAPPED, Refusal::BarMapped as u32);
+const_assert_eq!(RVPCI_REFUSED_ROM_MAPPED, Refusal::RomMapped as u32);
+const_assert_eq!(RVPCI_REFUSED_MSIX_ACCESS, Refusal::MsixAccess as u32);
+const_assert_eq!(RVPCI_REFUSED_MAP, Refusal::Map as u32);
+const_assert_eq!(RVPCI_REFUSED_UNMAP, Refusal::Unmap as u32);
+const_assert_eq!(RVPCI_REFUSED_HOLE, Refusal::Hole as u32);
+const_assert_eq!(RVPCI_REFUSED_INTERRUPT, Refusal::Interrupt as u32);
+const_assert_eq!(RVPCI_REFUSED_CAPABILITY, Refusal::Capability as u32);
+const_assert!(RVPCI_REFUSED_COUNT as usize == Refusal::COUNT);
+
+/// What to attach.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_device_info {
+    /// The physical function: segment 31:16, bus 15:8, device 7:3, function 2:0.
+    pub sbdf: u32,
+    /// `RVPCI_VIEW_*`.
+    pub view: u32,
+    /// `RVPCI_IGNORE_BARS` or 0.
+    pub flags: u32,
+    /// Room for registers, as given to `rvpci_device_size`.
+    pub registers: u32,
+    /// What `rvpci_host_*` are to call the device.
+    pub device: *mut c_void,
+}
+
+/// A register of a device, see `rvpci_define`. Bits in no class are read-write; no bit is in two.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_register {
+    /// Byte offset, aligned to `bytes`, below 0x1000.
+    pub offset: u32,
+    /// 1, 2 or 4.
+    pub bytes: u32,
+    /// Not 0: the physical register; 0: bits that the library keeps.
+    pub hardware: u32,
+    /// The first value of a register that the library keeps.
+    pub value: u32,
+    /// Read-only bits.
+    pub ro: u32,
+    /// Bits that a write of 1 clears.
+    pub rw1c: u32,
+    /// Bits that read 0 and keep their value.
+    pub rsvdp: u32,
+    /// Bits that read 0 and are written as 0.
+    pub rsvdz: u32,
+}
+
+/// A BAR, see `rvpci_bar_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_bar {
+    /// Host address in bytes.
+    pub address: u64,
+    /// Size in bytes; 0 if it is not a memory BAR.
+    pub size: u64,
+    /// Whether all of it is mapped.
+    pub mapped: bool,
+}
+
+/// MSI as the domain has set it up, see `rvpci_msi_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_msi {
+    /// Message address.
+    pub address: u64,
+    /// Message data.
+    pub data: u32,
+    /// Mask bits; 0 without per-vector masking.
+    pub mask: u32,
+    /// The first PIRQ; -1 while disabled.
+    pub pirq: i32,
+    /// Vectors in use, 1 to 32.
+    pub vectors: u8,
+    /// Vectors that there can be, 1 to 32.
+    pub capable: u8,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether addresses have 64 bits.
+    pub address64: bool,
+    /// Whether there is per-vector masking.
+    pub masking: bool,
+}
+
+/// MSI-X as the domain has set it up, see `rvpci_msix_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_msix {
+    /// Vectors, 1 to 2048.
+    pub entries: u32,
+    /// Whether it is enabled.
+    pub enabled: bool,
+    /// Whether the function mask is set.
+    pub masked: bool,
+}
+
+/// An MSI-X vector, see `rvpci_msix_vector`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_vector {
+    /// Message address.
+    pub address: u64,
+    /// Message data.
+    pub data: u32,
+    /// Its PIRQ; -1 while it is not bound.
+    pub pirq: i32,
+    /// Whether it is masked.
+    pub masked: bool,
+}
+
+// The errno values of Xen's public/errno.h that this interface uses.
+pub(crate) const ENOENT: i32 = 2;
+pub(crate) const EEXIST: i32 = 17;
+pub(crate) const EINVAL: i32 = 22;
+pub(crate) const ENOSPC: i32 = 28;
+pub(crate) const EOPNOTSUPP: i32 = 95;
+
+/// The one place where errors become errno values.
+pub(crate) trait Errno {
+    fn errno(self) -> i32;
+}
+
+impl Errno for AttachError {
+    fn errno(self) -> i32 {
+        match self {
+            Self::Unsupported => -EOPNOTSUPP,
+            Self::Full => -ENOSPC,
+        }
+    }
+}
+
+impl Errno for DomainError {
+    fn errno(self) -> i32 {
+        match self {
+            Self::Taken => -EEXIST,
+            Self::Full => -ENOSPC,
+        }
+    }
+}
+
+impl Errno for DefineError {
+    fn errno(self) -> i32 {
+        match self {
+            Self::Invalid => -EINVAL,
+            Self::Exists => -EEXIST,
+            Self::Full => -ENOSPC,
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Devices: attach, access, detach.
+
+use core::ffi::c_void;
+use core::slice;
+
+use capabilities::id::{CapabilityId, ExtendedId};
+use capabilities::{Access, Sbdf, Width};
+use vpci::{
+    AttachError, Bar, Definition, Function, Handle, Info, Locked, Progress, Register, Siblings, Source,
+    State, Vector, View, Written,
+};
+
+use crate::abi::{
+    EINVAL, ENOENT, EOPNOTSUPP, Errno, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS, RVPCI_NEEDS_EXCLUSIVE,
+    RVPCI_PENDING, RVPCI_VIEW_HARDWARE, rvpci_device_info, rvpci_register,
+};
+use crate::domain::{self, rvpci_domain};
+use crate::host::Xen;
+
+/// A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
+#[repr(C)]
+pub struct rvpci_device {
+    xen: Xen,
+    registers: u32,
+    vectors: u32,
+    state: State,
+}
+
+static_assertions::const_assert!(align_of::<rvpci_device>() == 8);
+static_assertions::const_assert!(align_of::<Register>() <= 8 && align_of::<Vector>() <= 8);
+static_assertions::const_assert_eq!(size_of::<Register>() % 8, 0);
+static_assertions::const_assert!(
+    size_of::<rvpci_device>() + crate::RVPCI_REGISTERS as usize * size_of::<Register>() <= 4096
+);
+
+/// The handle of a device is its address.
+fn handle(device: *mut rvpci_device) -> Handle {
+    Handle(device.expose_provenance() as u64) // CAST: x86-64.
+}
+
+#[inline]
+pub(crate) fn from_handle(handle: Handle) -> *mut rvpci_device {
+    core::ptr::with_exposed_provenance_mut(handle.0 as usize) // CAST: x86-64.
+}
+
+/// The state of a device.
+///
+/// # Safety
+///
+/// `device` is a device, and nobody changes its state while the reference is in use.
+#[inline]
+pub(crate) unsafe fn state<'a>(device: *const rvpci_device) -> &'a State {
+    // SAFETY: the caller promises it.
+    unsafe { &(*device).state }
+}
+
+/// The registers of a device.
+///
+/// # Safety
+///
+/// `device` is a device, and nobody else uses its registers while the slice is in use.
+#[inline]
+unsafe fn registers<'a>(device: *mut rvpci_device) -> &'a mut [Register] {
+    // SAFETY: the caller promises a device.
+    let count = unsafe { (*device).registers } as usize;
+    // SAFETY: the registers follow the device in the same memory.
+    let first = unsafe { device.add(1) }.cast::<Register>();
+    // SAFETY: attach zeroed them, which is a valid register, and there are as many.
+    unsafe { slice::from_raw_parts_mut(first, count) }
+}
+
+/// The room for MSI-X vectors of a device.
+///
+/// # Safety
+///
+/// `device` is a device, and nobody else uses its vectors while the slice is in use.
+pub(crate) unsafe fn vectors<'a>(device: *mut rvpci_device) -> &'a mut [Vector] {
+    // SAFETY: the caller promises a device.
+    let header = unsafe { &*device };
+    let (registers, count) = (header.registers as usize, header.vectors as usize);
+    // SAFETY: the registers follow the device in the same memory.
+    let behind = unsafe { device.add(1) };
+    // SAFETY: the vectors follow the registers, whose size keeps the alignment (asserted above).
+    let first = unsafe { behind.byte_add(registers * size_of::<Register>()) }.cast::<Vector>();
+    // SAFETY: attach zeroed them, which is a valid vector, and there are as many.
+    unsafe { slice::from_raw_parts_mut(first, count) }
+}
+
+/// The device as the engine takes it.
+///
+/// # Safety
+///
+/// `device` is a device, and nobody else uses it while the values are in use.
+unsafe fn open<'a>(device: *mut rvpci_device) -> (Function<'a>, Xen) {
+    // SAFETY: the caller promises a device for itself alone.
+    let registers = unsafe { registers(device) };
+    // SAFETY: likewise; the vectors are behind the registers.
+    let vectors = unsafe { vectors(device) };
+    // SAFETY: likewise; both are behind the header.
+    let header = unsafe { &mut *device };
+    (Function { state: &mut header.state, registers, vectors }, header.xen)
+}
+
+/// The other devices of a domain.
+struct Others {
+    domain: *const rvpci_domain,
+    device: *const rvpci_device,
+}
+
+impl Siblings for Others {
+    fn each_bar(&self, each: &mut impl FnMut(&Bar)) {
+        // SAFETY: whoever makes this value holds the domain's exclusive lock.
+        for handle in unsafe { domain::functions(self.domain) } {
+            let other = from_handle(handle);
+            if core::ptr::eq(other, self.device) {
+                continue;
+            }
+            // SAFETY: it is in the table, so it is a device; it is not the one that is open; and the exclusive lock
+            // keeps everybody else out.
+            let state = unsafe { state(other) };
+            state.bars().iter().for_each(&mut *each);
+        }
+    }
+}
+
+fn size_for(registers: u32, vectors: u32) -> usize {
+    // CAST: widening. Neither product comes near the end of the address space.
+    size_of::<rvpci_device>()
+        + registers as usize * size_of::<Register>()
+        + vectors as usize * size_of::<Vector>()
+}
+
+/// The bytes of memory, aligned to 8, that the function `sbdf` needs with room for `registers` registers (commonly
+/// `RVPCI_REGISTERS`, at most 1024). It depends on the number of MSI-X vectors, which is read from the device.
+///
+/// Lock: none. Work: at most 50 configuration reads.
+#[unsafe(no_mangle)]
+pub extern "C" fn rvpci_device_size(sbdf: u32, registers: u32) -> usize {
+    let xen = Xen { domain: core::ptr::null_mut(), device: core::ptr::null_mut() };
+    size_for(registers.min(1024), u32::from(Function::vectors_needed(&xen, Sbdf(sbdf))))
+}
+
+/// Takes a function under mediation, in `size` bytes at `memory`, which becomes the device's address.
+///
+/// Lock: exclusive. Work: at most 1,200 configuration accesses.
+/// Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
+/// -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
+/// has an owner, -ENOSPC if the domain or the device has too little room. After an error the function is as it was
+/// and the memory the caller's.
+///
+/// # Safety
+///
+/// `domain` is a domain; `memory` is aligned to 8 and for the library alone; `info` can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_device_attach(
+    domain: *mut rvpci_domain,
+    memory: *mut c_void,
+    size: usize,
+    info: *const rvpci_device_info,
+) -> i32 {
+    // SAFETY: the caller promises that it can be read.
+    let info = unsafe { info.read() };
+    if info.registers > 1024 || size < size_for(info.registers, 0) {
+        return -EINVAL;
+    }
+    if info.view != RVPCI_VIEW_HARDWARE {
+        return AttachError::Unsupported.errno();
+    }
+    let device = memory.cast::<rvpci_device>();
+    let vectors = (size - size_for(info.registers, 0)) / size_of::<Vector>();
+    // SAFETY: the caller gives `size` bytes; zeros are a valid device.
+    unsafe { memory.cast::<u8>().write_bytes(0, size) };
+    // SAFETY: the caller promises a domain.
+    let xen = Xen { domain: unsafe { domain::name(domain) }, device: info.device };
+    // SAFETY: the memory is aligned and holds a device.
+    let header = unsafe { &mut *device };
+    header.xen = xen;
+    header.registers = info.registers;
+    header.vectors = vectors.min(2048) as u32; // CAST: at most 2048.
+    let sbdf = Sbdf(info.sbdf);
+    // SAFETY: the exclusive lock is held.
+    if let Err(error) = unsafe { domain::set_function(domain, sbdf, Some(handle(device))) } {
+        return error.errno();
+    }
+    // SAFETY: the device was made above, and the exclusive lock is held.
+    let (mut function, xen) = unsafe { open(device) };
+    let ignore_bars = info.flags & RVPCI_IGNORE_BARS != 0;
+    match function.attach(&xen, &Info { sbdf, view: View::Hardware, ignore_bars }) {
+        Ok(Written::Pending) => RVPCI_PENDING,
+        Ok(_) => RVPCI_DONE,
+        Err(error) => {
+            // SAFETY: the exclusive lock is held. Taking an owner away cannot fail.
+            let _ = unsafe { domain::set_function(domain, sbdf, None) };
+            error.errno()
+        }
+    }
+}
+
+/// Lets go of a device: its PIRQs and its pages in the p2m are given back, deferred work on it is forgotten, and its
+/// address has no owner. The memory is the caller's again.
+///
+/// Lock: exclusive. Work: not divided; bounded by the pages of its BARs and its MSI-X vectors.
+///
+/// # Safety
+///
+/// `device` is attached to `domain`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_device_detach(domain: *mut rvpci_domain, device: *mut rvpci_device) {
+    // SAFETY: the caller promises a device and holds the exclusive lock.
+    let (mut function, xen) = unsafe { open(device) };
+    function.detach(&xen, &Others { domain, device });
+    let sbdf = function.state.sbdf();
+    // SAFETY: the exclusive lock is held, and `function` is not used any more.
+    unsafe { domain::set_windows(domain, handle(device), [None, None]) };
+    // SAFETY: likewise. Taking an owner away cannot fail.
+    let _ = unsafe { domain::set_function(domain, sbdf, None) };
+}
+
+/// Works on one device. Whether there is more to do.
+///
+/// # Safety
+///
+/// The handle is of a device attached to `domain`, whose exclusive lock is held.
+pub(crate) unsafe fn step(domain: *mut rvpci_domain, handle: Handle) -> bool {
+    let device = from_handle(handle);
+    // SAFETY: the caller promises a device for itself alone.
+    let (mut function, xen) = unsafe { open(device) };
+    if !function.is_pending() {
+        return false;
+    }
+    let progress = function.step(&xen, &Others { domain, device });
+    let trapped = function.trapped();
+    // SAFETY: the exclusive lock is held, and `function` is not used any more.
+    unsafe { domain::set_windows(domain, handle, trapped) };
+    progress == Progress::Again
+}
+
+/// Reads `bytes` (1, 2 or 4) at `offset` of a device as its domain does; all ones for an access that
+/// `rvpci_access_allowed` refuses.
+///
+/// Lock: shared, and the device's. Work: one lookup, at most three configuration reads.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_read(device: *mut rvpci_device, offset: u32, bytes: u32) -> u32 {
+    let Some(access) = Access::new(offset, bytes) else { return u32::MAX };
+    // SAFETY: the caller promises a device and holds its lock.
+    let registers = unsafe { registers(device) };
+    // SAFETY: likewise; the registers are behind the state.
+    let state = unsafe { state(device) };
+    match vpci::read_virtual(state, registers, access) {
+        Some(value) => value,
+        // SAFETY: as above; the references are not used any more.
+        None => unsafe { read_any(device, access) },
+    }
+}
+
+/// The long way of [`rvpci_read`], out of line so that the short one needs no stack.
+///
+/// # Safety
+///
+/// As for [`rvpci_read`].
+#[inline(never)]
+unsafe fn read_any(device: *mut rvpci_device, access: Access) -> u32 {
+    // SAFETY: the caller promises a device and holds its lock.
+    let (function, xen) = unsafe { open(device) };
+    function.read(&xen, access)
+}
+
+/// Writes likewise; an access that `rvpci_access_allowed` refuses is dropped. `locked` is `RVPCI_SHARED` or
+/// `RVPCI_EXCLUSIVE`.
+///
+/// Lock: shared, and the device's; or exclusive. Work: one lookup, at most six configuration accesses; for MSI
+/// control bounded by 32 vectors, for MSI-X control by the number of its vectors.
+/// Returns `RVPCI_DONE`, `RVPCI_PENDING` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_write(
+    device: *mut rvpci_device,
+    offset: u32,
+    bytes: u32,
+    value: u32,
+    locked: u32,
+) -> i32 {
+    let Some(access) = Access::new(offset, bytes) else { return RVPCI_DONE };
+    // SAFETY: the caller promises a device and holds its lock.
+    let registers = unsafe { registers(device) };
+    // SAFETY: likewise; the registers are behind the state.
+    let state = unsafe { state(device) };
+    if vpci::write_virtual(state, registers, access, value) {
+        return RVPCI_DONE;
+    }
+    // SAFETY: as above; the references are not used any more.
+    unsafe { write_any(device, access, value, locked) }
+}
+
+/// The long way of [`rvpci_write`], out of line so that the short one needs no stack.
+///
+/// # Safety
+///
+/// As for [`rvpci_write`].
+#[inline(never)]
+unsafe fn write_any(device: *mut rvpci_device, access: Access, value: u32, locked: u32) -> i32 {
+    let locked = if locked == RVPCI_EXCLUSIVE { Locked::Exclusive } else { Locked::Shared };
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, xen) = unsafe { open(device) };
+    match function.write(&xen, access, value, locked) {
+        Written::Done => RVPCI_DONE,
+        Written::Pending => RVPCI_PENDING,
+        Written::NeedsExclusive => RVPCI_NEEDS_EXCLUSIVE,
+    }
+}
+
+/// Reads `bytes` (1, 2, 4 or 8) at the guest physical `address` in a page that `rvpci_find_window` gave for this
+/// device. All ones where nothing may be read.
+///
+/// Lock: shared, and the device's. Work: at most eight MMIO reads.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_mmio_read(device: *mut rvpci_device, address: u64, bytes: u32) -> u64 {
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, xen) = unsafe { open(device) };
+    function.mmio_read(&xen, address, u8::try_from(bytes).unwrap_or(0))
+}
+
+/// Writes likewise; dropped where nothing may be written.
+///
+/// Lock: shared, and the device's. Work: at most eight MMIO writes, or one vector bound anew.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_mmio_write(device: *mut rvpci_device, address: u64, bytes: u32, value: u64) {
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, xen) = unsafe { open(device) };
+    function.mmio_write(&xen, address, u8::try_from(bytes).unwrap_or(0), value);
+}
+
+/// Adds a register to a device.
+///
+/// Lock: shared, and the device's. Work: linear in the registers.
+/// Returns 0; -EINVAL for a register that cannot be, -EEXIST if it overlaps another, -ENOSPC if there is no room.
+///
+/// # Safety
+///
+/// `device` is a device, and `register` can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_define(device: *mut rvpci_device, register: *const rvpci_register) -> i32 {
+    // SAFETY: the caller promises that it can be read.
+    let register = unsafe { register.read() };
+    let Some(width) = Width::from_bytes(register.bytes) else { return -EINVAL };
+    let Ok(offset) = u16::try_from(register.offset) else { return -EINVAL };
+    let source = if register.hardware == 0 { Source::Virtual(register.value) } else { Source::Hardware };
+    let definition = Definition {
+        offset,
+        width,
+        source,
+        read_only: register.ro,
+        clear: register.rw1c,
+        preserved: register.rsvdp,
+        zeroed: register.rsvdz,
+    };
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, _) = unsafe { open(device) };
+    function.define(&definition).err().map_or(0, Errno::errno)
+}
+
+/// Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. MSI
+/// and MSI-X cannot be hidden once they are mediated.
+///
+/// Lock: shared, and the device's. Work: at most 1,100 configuration reads.
+/// Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range, -EOPNOTSUPP for MSI and MSI-X.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_hide_capability(device: *mut rvpci_device, id: u32, extended: bool) -> i32 {
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, xen) = unsafe { open(device) };
+    let found = if extended {
+        let Ok(id) = u16::try_from(id) else { return -EINVAL };
+        function.hide_extended(&xen, ExtendedId(id))
+    } else {
+        let Ok(id) = u8::try_from(id) else { return -EINVAL };
+        let id = CapabilityId(id);
+        if id == CapabilityId::MSI && function.state.msi().is_some()
+            || id == CapabilityId::MSIX && function.state.msix().is_some()
+        {
+            return -EOPNOTSUPP;
+        }
+        function.hide_capability(&xen, id)
+    };
+    if found { 0 } else { -ENOENT }
+}
