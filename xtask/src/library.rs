@@ -9,29 +9,25 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use object::read::archive::ArchiveFile;
 
-use crate::toolchain::{FLAGS, TARGET, Toolchain};
+use crate::{
+    run,
+    toolchain::{FLAGS, TARGET, Toolchain},
+};
 
 /// The crate that becomes the object.
 const CRATE: &str = "ffi";
 
-/// Where this workspace lies.
-pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
-}
-
 /// Builds the object, which is touched only when its bytes change, and returns its path.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::find()?;
-    let target_dir = workspace().join("target/xen");
+    let target_dir = run::workspace().join("target/xen");
     compile(&toolchain, &target_dir)?;
 
     let archive = target_dir.join(TARGET).join("release").join(format!("lib{CRATE}.a"));
     let data = fs::read(&archive).with_context(|| format!("{}", archive.display()))?;
     let member = member(&data).with_context(|| format!("{}", archive.display()))?;
     let object = target_dir.join("vpci-core.o");
-    if fs::read(&object).ok().as_deref() != Some(member) {
-        fs::write(&object, member).with_context(|| format!("{}", object.display()))?;
-    }
+    run::write_changed(&object, member)?;
     Ok(object)
 }
 
@@ -46,7 +42,7 @@ fn compile(toolchain: &Toolchain, target_dir: &Path) -> anyhow::Result<()> {
         }
     }
     cargo
-        .current_dir(workspace())
+        .current_dir(run::workspace())
         .env("RUSTC", &toolchain.rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
@@ -77,7 +73,7 @@ fn remapped(toolchain: &Toolchain) -> Vec<String> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    let mut paths = vec![(workspace().to_owned(), "/vpci")];
+    let mut paths = vec![(run::workspace(), "/vpci")];
     paths.extend(fs::canonicalize(&toolchain.source).ok().map(|path| (path, "/rust")));
     paths.push((toolchain.source.clone(), "/rust"));
     paths.extend(cargo_home.map(|path| (path, "/cargo")));
@@ -97,4 +93,44 @@ fn member(archive: &[u8]) -> anyhow::Result<&[u8]> {
         }
     }
     found.with_context(|| format!("no object of {CRATE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of members that contain their own names.
+    fn archive(names: &[&str]) -> Vec<u8> {
+        let mut bytes = b"!<arch>\n".to_vec();
+        for name in names {
+            let padded = format!("{name}{}", if name.len() % 2 == 0 { "" } else { "\n" });
+            let header =
+                format!("{:16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", format!("{name}/"), 0, 0, 0, 644, name.len());
+            bytes.extend(header.bytes().chain(padded.bytes()));
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_member_is_the_crates_own() {
+        let bytes = archive(&["core-1.cgu.0.o", "ffi-2.cgu.0.o", "ffi-2.rmeta"]);
+        assert_eq!(member(&bytes).unwrap(), b"ffi-2.cgu.0.o");
+    }
+
+    #[test]
+    fn no_member_or_two_are_errors() {
+        assert!(member(&archive(&["core-1.o"])).is_err());
+        assert!(member(&archive(&["ffi-1.o", "ffi-2.o"])).is_err());
+        assert!(member(b"no archive").is_err());
+    }
+
+    #[test]
+    fn an_outer_build_leaves_nothing_behind() {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "RUSTC_WRAPPER"] {
+            assert!(changes_the_build(name), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "PATH", "RUSTUP_TOOLCHAIN"] {
+            assert!(!changes_the_build(name), "{name}");
+        }
+    }
 }

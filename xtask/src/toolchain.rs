@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, ensure};
 
+use crate::{run, ui};
+
 /// Soft float, no SSE, no red zone, panic = abort.
 pub(crate) const TARGET: &str = "x86_64-unknown-none";
 
@@ -81,14 +83,13 @@ fn query(rustc: &OsStr, args: &[&str]) -> Option<String> {
 /// Installs Debian's compiler and its source.
 fn install() -> anyhow::Result<()> {
     ensure!(Path::new("/usr/bin/apt-get").exists(), "this is no Debian: there is no apt-get");
-    eprintln!("Installing {} (for the target {TARGET})", DEBIAN_PACKAGES.join(", "));
+    ui::say(format!("installing Debian packages: {}", DEBIAN_PACKAGES.join(" ")));
     apt_get(&["update", "-q"])?;
     apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], DEBIAN_PACKAGES].concat())
 }
 
 fn apt_get(args: &[&str]) -> anyhow::Result<()> {
-    let user = Command::new("id").arg("-u").output().context("id -u")?.stdout;
-    let mut command = if user.trim_ascii() == b"0" {
+    let mut command = if run::output(Command::new("id").arg("-u"))?.trim() == "0" {
         Command::new("apt-get")
     } else {
         let mut sudo = Command::new("sudo");

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::{Map, Value};
 
 use self::{header::Header, image::Image};
-use crate::library;
+use crate::{library, run};
 
 mod code;
 mod frame;
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let path = args.object.clone().map_or_else(library::build, Ok)?;
     let data = fs::read(&path).with_context(|| format!("{}", path.display()))?;
     let image = Image::parse(&data).with_context(|| format!("{}", path.display()))?;
-    let header_path = library::workspace().join("ffi/include/vpci.h");
+    let header_path = run::workspace().join("ffi/include/vpci.h");
     let header = header_path
         .exists()
         .then(|| Header::read(&header_path).with_context(|| format!("{}", header_path.display())))

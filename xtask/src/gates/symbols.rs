@@ -47,11 +47,12 @@ pub(super) fn undefined(image: &Image, header: Option<&Header>) -> Verdict {
     let declared = |name: &str| header.is_none_or(|header| header.imports.contains(name));
     let allowed = |name: &str| ALLOWED.contains(&name) || name.starts_with(HOST_PREFIX) && declared(name);
     let defects = names.iter().filter(|name| !allowed(name)).map(|name| demangled(name)).collect();
+    let (host, own): (Vec<&str>, _) = names.iter().partition(|name| name.starts_with(HOST_PREFIX));
     Verdict {
         key: "undefined",
         what: "undefined symbols",
         figure: names.len() as u64,
-        note: names.join(" "),
+        note: format!("{} of the host, {}", host.len(), own.join(" ")),
         defects,
     }
 }
