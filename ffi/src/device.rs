@@ -18,7 +18,6 @@ use crate::domain::{self, rvpci_domain};
 use crate::host::Xen;
 
 /// A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
-#[repr(C)]
 pub struct rvpci_device {
     xen: Xen,
     registers: u32,

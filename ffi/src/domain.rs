@@ -14,7 +14,6 @@ use crate::abi::{
 use crate::device::{self, rvpci_device};
 
 /// The addresses of one domain. Its slots and windows stand behind it in the same memory.
-#[repr(C)]
 pub struct rvpci_domain {
     name: *mut c_void,
     slots: u32,

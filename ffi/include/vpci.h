@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The C interface of the vPCI library. Generated from ffi/src; do not edit.
+ *
+ * The library takes no lock. "Shared" and "exclusive" name the modes of one lock for each domain, "device" a lock
+ * for each device; a function that names a lock is called with it held. Memory is the caller's. No function waits,
+ * allocates, or calls anything but rvpci_host_*, which the caller defines.
+ */
+
+#ifndef VPCI_H
+#define VPCI_H
+
+#ifdef __XEN__
+# include <xen/types.h>
+#else
+# include <stdbool.h>
+# include <stddef.h>
+# include <stdint.h>
+#endif
+
+/**
+ * Version of this interface. It grows with every change that is not an addition.
+ */
+#define RVPCI_ABI_VERSION 1
+
+/**
+ * The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
+ * the rest for extended capabilities. A list that does not fit ends early.
+ */
+#define RVPCI_REGISTERS 96
+
+/**
+ * It is done.
+ */
+#define RVPCI_DONE 0
+
+/**
+ * It is done once `rvpci_step` has returned `RVPCI_DONE`; the virtual CPU must not run before.
+ */
+#define RVPCI_PENDING 1
+
+/**
+ * Nothing was done: call again with the domain's lock held exclusively, and `RVPCI_EXCLUSIVE`.
+ */
+#define RVPCI_NEEDS_EXCLUSIVE 2
+
+/**
+ * There is more to do: call again when convenient.
+ */
+#define RVPCI_AGAIN 3
+
+/**
+ * The caller of `rvpci_write` holds the domain's lock shared, and the device's.
+ */
+#define RVPCI_SHARED 0
+
+/**
+ * The caller of `rvpci_write` holds the domain's lock exclusively.
+ */
+#define RVPCI_EXCLUSIVE 1
+
+/**
+ * Nobody was named: the hardware domain reaches the device as it is, a guest finds nothing.
+ */
+#define RVPCI_OWNER_DEFAULT 0
+
+/**
+ * A device of the library's.
+ */
+#define RVPCI_OWNER_DEVICE 1
+
+/**
+ * Reads reach the device, writes are dropped.
+ */
+#define RVPCI_OWNER_READ_ONLY 2
+
+/**
+ * Nobody: reads as all ones, writes are dropped.
+ */
+#define RVPCI_OWNER_HIDDEN 3
+
+/**
+ * The hardware domain's view of a device.
+ */
+#define RVPCI_VIEW_HARDWARE 0
+
+/**
+ * A guest's view of a device: refused, until there is a policy for it.
+ */
+#define RVPCI_VIEW_GUEST 1
+
+/**
+ * `rvpci_device_info.flags`: leave the BARs alone.
+ */
+#define RVPCI_IGNORE_BARS 1
+
+/**
+ * A write to hidden bytes.
+ */
+#define RVPCI_REFUSED_HIDDEN_WRITE 0
+
+/**
+ * A write to a BAR while it is mapped.
+ */
+#define RVPCI_REFUSED_BAR_MAPPED 1
+
+/**
+ * A write to the expansion ROM register while the ROM is mapped.
+ */
+#define RVPCI_REFUSED_ROM_MAPPED 2
+
+/**
+ * An access to the MSI-X table, the PBA or their neighbours that is not allowed.
+ */
+#define RVPCI_REFUSED_MSIX_ACCESS 3
+
+/**
+ * `rvpci_host_map` failed.
+ */
+#define RVPCI_REFUSED_MAP 4
+
+/**
+ * `rvpci_host_unmap` failed.
+ */
+#define RVPCI_REFUSED_UNMAP 5
+
+/**
+ * `rvpci_host_make_hole` failed.
+ */
+#define RVPCI_REFUSED_HOLE 6
+
+/**
+ * No PIRQ, or a message that cannot be bound.
+ */
+#define RVPCI_REFUSED_INTERRUPT 7
+
+/**
+ * A capability is broken or does not fit.
+ */
+#define RVPCI_REFUSED_CAPABILITY 8
+
+/**
+ * The number of reasons.
+ */
+#define RVPCI_REFUSED_COUNT 9
+
+/**
+ * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
+ */
+struct rvpci_device;
+
+/**
+ * The addresses of one domain. Its slots and windows stand behind it in the same memory.
+ */
+struct rvpci_domain;
+
+/**
+ * What to attach.
+ */
+struct rvpci_device_info {
+  /**
+   * The physical function: segment 31:16, bus 15:8, device 7:3, function 2:0.
+   */
+  uint32_t sbdf;
+  /**
+   * `RVPCI_VIEW_*`.
+   */
+  uint32_t view;
+  /**
+   * `RVPCI_IGNORE_BARS` or 0.
+   */
+  uint32_t flags;
+  /**
+   * Room for registers, as given to `rvpci_device_size`.
+   */
+  uint32_t registers;
+  /**
+   * What `rvpci_host_*` are to call the device.
+   */
+  void *device;
+};
+
+/**
+ * A register of a device, see `rvpci_define`. Bits in no class are read-write; no bit is in two.
+ */
+struct rvpci_register {
+  /**
+   * Byte offset, aligned to `bytes`, below 0x1000.
+   */
+  uint32_t offset;
+  /**
+   * 1, 2 or 4.
+   */
+  uint32_t bytes;
+  /**
+   * Not 0: the physical register; 0: bits that the library keeps.
+   */
+  uint32_t hardware;
+  /**
+   * The first value of a register that the library keeps.
+   */
+  uint32_t value;
+  /**
+   * Read-only bits.
+   */
+  uint32_t ro;
+  /**
+   * Bits that a write of 1 clears.
+   */
+  uint32_t rw1c;
+  /**
+   * Bits that read 0 and keep their value.
+   */
+  uint32_t rsvdp;
+  /**
+   * Bits that read 0 and are written as 0.
+   */
+  uint32_t rsvdz;
+};
+
+/**
+ * MSI as the domain has set it up, see `rvpci_msi_state`.
+ */
+struct rvpci_msi {
+  /**
+   * Message address.
+   */
+  uint64_t address;
+  /**
+   * Message data.
+   */
+  uint32_t data;
+  /**
+   * Mask bits; 0 without per-vector masking.
+   */
+  uint32_t mask;
+  /**
+   * The first PIRQ; -1 while disabled.
+   */
+  int32_t pirq;
+  /**
+   * Vectors in use, 1 to 32.
+   */
+  uint8_t vectors;
+  /**
+   * Vectors that there can be, 1 to 32.
+   */
+  uint8_t capable;
+  /**
+   * Whether it is enabled.
+   */
+  bool enabled;
+  /**
+   * Whether addresses have 64 bits.
+   */
+  bool address64;
+  /**
+   * Whether there is per-vector masking.
+   */
+  bool masking;
+};
+
+/**
+ * MSI-X as the domain has set it up, see `rvpci_msix_state`.
+ */
+struct rvpci_msix {
+  /**
+   * Vectors, 1 to 2048.
+   */
+  uint32_t entries;
+  /**
+   * Whether it is enabled.
+   */
+  bool enabled;
+  /**
+   * Whether the function mask is set.
+   */
+  bool masked;
+};
+
+/**
+ * An MSI-X vector, see `rvpci_msix_vector`.
+ */
+struct rvpci_vector {
+  /**
+   * Message address.
+   */
+  uint64_t address;
+  /**
+   * Message data.
+   */
+  uint32_t data;
+  /**
+   * Its PIRQ; -1 while it is not bound.
+   */
+  int32_t pirq;
+  /**
+   * Whether it is masked.
+   */
+  bool masked;
+};
+
+/**
+ * A BAR, see `rvpci_bar_state`.
+ */
+struct rvpci_bar {
+  /**
+   * Host address in bytes.
+   */
+  uint64_t address;
+  /**
+   * Size in bytes; 0 if it is not a memory BAR.
+   */
+  uint64_t size;
+  /**
+   * Whether all of it is mapped.
+   */
+  bool mapped;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The bytes of memory, aligned to 8, that a domain with `slots` places needs: `slots` is a power of two from 2 to
+ * 2^20, and twice as many as there can be owners. 0 for any other number.
+ */
+size_t rvpci_domain_size(uint32_t slots);
+
+/**
+ * Makes a domain in `size` bytes at `memory`, which becomes its address. `name` is what `rvpci_host_*` are to call
+ * it. If `from` is not NULL, its owners and windows are taken over, and `from` is not to be used any more.
+ *
+ * Lock: exclusive. Work: linear in `slots`.
+ * Returns 0; -EINVAL for a `slots` or `size` that does not fit, -ENOSPC if `from` has too many owners: then `from`
+ * stays in use.
+ *
+ * # Safety
+ *
+ * `memory` is aligned to 8 and for the library alone; `from` is NULL or a domain.
+ */
+int32_t rvpci_domain_init(void *memory,
+                          size_t size,
+                          uint32_t slots,
+                          void *name,
+                          struct rvpci_domain *from);
+
+/**
+ * Names an owner that is no device: `RVPCI_OWNER_HIDDEN`, `RVPCI_OWNER_READ_ONLY`, or `RVPCI_OWNER_DEFAULT` to take
+ * such an owner away.
+ *
+ * Lock: exclusive. Work: constant on average.
+ * Returns 0; -EINVAL for another `owner`, -EEXIST if a device or another owner is there, -ENOSPC if the domain is
+ * full.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+int32_t rvpci_set_owner(struct rvpci_domain *domain,
+                        uint32_t sbdf,
+                        uint32_t owner);
+
+/**
+ * The owner of `sbdf`, `RVPCI_OWNER_*`. If it is a device, it is stored in `*device`; what is there otherwise is of
+ * no use.
+ *
+ * Lock: shared, kept until the device's lock is taken. Work: constant on average.
+ *
+ * # Safety
+ *
+ * `domain` is a domain, and `device` may be written.
+ */
+uint32_t rvpci_find(const struct rvpci_domain *domain,
+                    uint32_t sbdf,
+                    struct rvpci_device **device);
+
+/**
+ * The device whose MSI-X table or PBA shares a page with the guest physical `address`, or NULL.
+ *
+ * Lock: shared. Work: linear in the devices with MSI-X whose BARs are mapped.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+struct rvpci_device *rvpci_find_window(const struct rvpci_domain *domain, uint64_t address);
+
+/**
+ * Does deferred work of the domain: maps and unmaps BARs, and lets the registers follow.
+ *
+ * Lock: exclusive. Work: goes on until `rvpci_host_preempt` says so or all is done; a call of `rvpci_host_map` or
+ * `_unmap` is preceded by a search that is bounded by the number of BARs in the domain.
+ * Returns `RVPCI_DONE` or `RVPCI_AGAIN`.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+int32_t rvpci_step(struct rvpci_domain *domain);
+
+/**
+ * Whether an access of `bytes` at `offset` reaches a function at all: 1, 2, 4 or 8 bytes, aligned, below 0x1000. One
+ * of 8 bytes, which only ECAM knows, is to be made as two of 4, the lower first.
+ *
+ * Lock: none. Work: constant.
+ */
+bool rvpci_access_allowed(uint32_t offset,
+                          uint32_t bytes);
+
+/**
+ * The bytes of memory, aligned to 8, that the function `sbdf` needs with room for `registers` registers (commonly
+ * `RVPCI_REGISTERS`, at most 1024). It depends on the number of MSI-X vectors, which is read from the device.
+ *
+ * Lock: none. Work: at most 50 configuration reads.
+ */
+size_t rvpci_device_size(uint32_t sbdf,
+                         uint32_t registers);
+
+/**
+ * Takes a function under mediation, in `size` bytes at `memory`, which becomes the device's address.
+ *
+ * Lock: exclusive. Work: at most 1,200 configuration accesses.
+ * Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
+ * -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
+ * has an owner, -ENOSPC if the domain or the device has too little room. After an error the function is as it was
+ * and the memory the caller's.
+ *
+ * # Safety
+ *
+ * `domain` is a domain; `memory` is aligned to 8 and for the library alone; `info` can be read.
+ */
+int32_t rvpci_device_attach(struct rvpci_domain *domain,
+                            void *memory,
+                            size_t size,
+                            const struct rvpci_device_info *info);
+
+/**
+ * Lets go of a device: its PIRQs and its pages in the p2m are given back, deferred work on it is forgotten, and its
+ * address has no owner. The memory is the caller's again.
+ *
+ * Lock: exclusive. Work: not divided; bounded by the pages of its BARs and its MSI-X vectors.
+ *
+ * # Safety
+ *
+ * `device` is attached to `domain`.
+ */
+void rvpci_device_detach(struct rvpci_domain *domain,
+                         struct rvpci_device *device);
+
+/**
+ * Reads `bytes` (1, 2 or 4) at `offset` of a device as its domain does; all ones for an access that
+ * `rvpci_access_allowed` refuses.
+ *
+ * Lock: shared, and the device's. Work: one lookup, at most three configuration reads.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+uint32_t rvpci_read(struct rvpci_device *device, uint32_t offset, uint32_t bytes);
+
+/**
+ * Writes likewise; an access that `rvpci_access_allowed` refuses is dropped. `locked` is `RVPCI_SHARED` or
+ * `RVPCI_EXCLUSIVE`.
+ *
+ * Lock: shared, and the device's; or exclusive. Work: one lookup, at most six configuration accesses; for MSI
+ * control bounded by 32 vectors, for MSI-X control by the number of its vectors.
+ * Returns `RVPCI_DONE`, `RVPCI_PENDING` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+int32_t rvpci_write(struct rvpci_device *device,
+                    uint32_t offset,
+                    uint32_t bytes,
+                    uint32_t value,
+                    uint32_t locked);
+
+/**
+ * Reads `bytes` (1, 2, 4 or 8) at the guest physical `address` in a page that `rvpci_find_window` gave for this
+ * device. All ones where nothing may be read.
+ *
+ * Lock: shared, and the device's. Work: at most eight MMIO reads.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+uint64_t rvpci_mmio_read(struct rvpci_device *device,
+                         uint64_t address,
+                         uint32_t bytes);
+
+/**
+ * Writes likewise; dropped where nothing may be written.
+ *
+ * Lock: shared, and the device's. Work: at most eight MMIO writes, or one vector bound anew.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+void rvpci_mmio_write(struct rvpci_device *device, uint64_t address, uint32_t bytes, uint64_t value);
+
+/**
+ * Adds a register to a device.
+ *
+ * Lock: shared, and the device's. Work: linear in the registers.
+ * Returns 0; -EINVAL for a register that cannot be, -EEXIST if it overlaps another, -ENOSPC if there is no room.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `register` can be read.
+ */
+int32_t rvpci_define(struct rvpci_device *device,
+                     const struct rvpci_register *register_);
+
+/**
+ * Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. MSI
+ * and MSI-X cannot be hidden once they are mediated.
+ *
+ * Lock: shared, and the device's. Work: at most 1,100 configuration reads.
+ * Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range, -EOPNOTSUPP for MSI and MSI-X.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+int32_t rvpci_hide_capability(struct rvpci_device *device,
+                              uint32_t id,
+                              bool extended);
+
+/**
+ * The version of this interface, `RVPCI_ABI_VERSION` of the header it was built with.
+ */
+uint32_t rvpci_abi_version(void);
+
+/**
+ * Stores MSI's state in `*msi`. Whether the device has MSI.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `msi` may be written.
+ */
+bool rvpci_msi_state(const struct rvpci_device *device, struct rvpci_msi *msi);
+
+/**
+ * Stores MSI-X's state in `*msix`. Whether the device has MSI-X.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `msix` may be written.
+ */
+bool rvpci_msix_state(const struct rvpci_device *device, struct rvpci_msix *msix);
+
+/**
+ * Stores the MSI-X vector `entry` in `*vector`. Whether there is one.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `vector` may be written.
+ */
+bool rvpci_msix_vector(const struct rvpci_device *device, uint32_t entry, struct rvpci_vector *vector);
+
+/**
+ * Stores the BAR `number`, 0 to 5, or 6 for the expansion ROM, in `*bar`. Whether there is such a number.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `bar` may be written.
+ */
+bool rvpci_bar_state(const struct rvpci_device *device, uint32_t number, struct rvpci_bar *bar);
+
+/**
+ * How often something was refused for a reason, `RVPCI_REFUSED_*`; 0 for a reason that there is not. The count stops
+ * at its largest value.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+uint32_t rvpci_refusals(const struct rvpci_device *device,
+                        uint32_t reason);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* VPCI_H */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Reads `bytes` (1, 2 or 4) at `offset` of the physical function `sbdf`.
+ */
+uint32_t rvpci_host_config_read(uint32_t sbdf, uint32_t offset, uint32_t bytes);
+
+/**
+ * Writes likewise.
+ */
+void rvpci_host_config_write(uint32_t sbdf, uint32_t offset, uint32_t bytes, uint32_t value);
+
+/**
+ * Maps `count` host frames from `mfn` on at `gfn`. Returns how many it did, at least one, or a negative errno.
+ */
+int64_t rvpci_host_map(void *domain, uint64_t gfn, uint64_t mfn, uint64_t count);
+
+/**
+ * Unmaps likewise. A frame that is not mapped counts as done.
+ */
+int64_t rvpci_host_unmap(void *domain, uint64_t gfn, uint64_t mfn, uint64_t count);
+
+/**
+ * Makes accesses to `gfn` trap. 0 or a negative errno.
+ */
+int32_t rvpci_host_make_hole(void *domain, uint64_t gfn);
+
+/**
+ * The lowest part of host frames `first` to `last` that the host's memory map claims. Whether there is one.
+ */
+bool rvpci_host_next_reserved(uint64_t first, uint64_t last, uint64_t *found_first, uint64_t *found_last);
+
+/**
+ * Whether long work should pause.
+ */
+bool rvpci_host_preempt(void);
+
+/**
+ * Allocates PIRQs in sequence for MSI. The first, or a negative errno.
+ */
+int32_t rvpci_host_map_msi(void *device, uint32_t vectors);
+
+/**
+ * Allocates a PIRQ for an MSI-X vector; `table` is the host address of the BAR with the table.
+ */
+int32_t rvpci_host_map_msix(void *device, uint32_t entry, uint64_t table);
+
+/**
+ * Gives back what one of the two allocated.
+ */
+void rvpci_host_unmap_pirq(void *device, int32_t pirq);
+
+/**
+ * Delivers `vectors` PIRQs as this message. 0, or a negative errno and none is bound.
+ */
+int32_t rvpci_host_bind(void *device, int32_t pirq, uint32_t vectors, uint64_t address, uint32_t data, uint32_t mask);
+
+/**
+ * Undoes it.
+ */
+void rvpci_host_unbind(void *device, int32_t pirq, uint32_t vectors);
+
+/**
+ * Masks or unmasks a PIRQ.
+ */
+void rvpci_host_mask(void *device, int32_t pirq, bool masked);
+
+/**
+ * What to write to MSI-X Message Control at `offset` when the domain wants `value`; a negative errno for nothing.
+ */
+int32_t rvpci_host_filter_msix_control(void *device, uint32_t offset, uint32_t value);
+
+/**
+ * Reads `bytes` (1, 2, 4 or 8) at `offset` of the host frame `mfn`. 0 or a negative errno.
+ */
+int32_t rvpci_host_mmio_read(void *device, uint32_t slot, uint64_t mfn, uint32_t offset, uint32_t bytes, uint64_t *value);
+
+/**
+ * Writes likewise.
+ */
+void rvpci_host_mmio_write(void *device, uint32_t slot, uint64_t mfn, uint32_t offset, uint32_t bytes, uint64_t value);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#ifdef __cplusplus
+# define RVPCI_ASSERT(condition) static_assert(condition, #condition)
+#else
+# define RVPCI_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+RVPCI_ASSERT(sizeof(struct rvpci_device_info) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, sbdf) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, view) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, flags) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, registers) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, device) == 16);
+RVPCI_ASSERT(sizeof(struct rvpci_register) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_register, offset) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_register, bytes) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_register, hardware) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_register, value) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_register, ro) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_register, rw1c) == 20);
+RVPCI_ASSERT(offsetof(struct rvpci_register, rsvdp) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_register, rsvdz) == 28);
+RVPCI_ASSERT(sizeof(struct rvpci_bar) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, address) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, size) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, mapped) == 16);
+RVPCI_ASSERT(sizeof(struct rvpci_msi) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, address) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, data) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, mask) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, pirq) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, vectors) == 20);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, capable) == 21);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, enabled) == 22);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, address64) == 23);
+RVPCI_ASSERT(offsetof(struct rvpci_msi, masking) == 24);
+RVPCI_ASSERT(sizeof(struct rvpci_msix) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_msix, entries) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_msix, enabled) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_msix, masked) == 5);
+RVPCI_ASSERT(sizeof(struct rvpci_vector) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_vector, address) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_vector, data) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_vector, pirq) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_vector, masked) == 16);
+#undef RVPCI_ASSERT
