@@ -105,8 +105,11 @@ pub(super) fn exports(image: &Image, header: Option<&Header>) -> Verdict {
             defects.push(format!("{name} is in the header only"));
         }
     }
-    let note = if header.is_some() { "as in the header" } else { "there is no header to compare with" };
-    Verdict { key: "exports", what: "exported functions", figure, note: note.into(), defects }
+    let note = match header {
+        Some(header) => format!("the header declares {}", header.exports.len()),
+        None => "there is no header to compare with".into(),
+    };
+    Verdict { key: "exports", what: "exported functions", figure, note, defects }
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
