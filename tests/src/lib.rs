@@ -1,1 +1,13 @@
 //! The fake host and the models that the integration tests and fuzz targets share.
+//!
+//! They are written from the specifications and check what the library asks of its host: a call that no hypervisor
+//! may get (an unaligned configuration access, a PIRQ given back twice, ...) is a panic.
+
+pub mod device;
+pub mod dump;
+pub mod host;
+pub mod machine;
+pub mod model;
+pub mod p2m;
+pub mod pirqs;
+pub mod random;

@@ -1,0 +1,326 @@
+//! The host as the library sees it, with what it did on the library's behalf and with failures on demand.
+
+use std::cell::{Cell, Ref, RefCell, RefMut};
+use std::collections::{BTreeMap, HashMap};
+
+use capabilities::{Access, Sbdf, Width};
+use vpci::{Host, HostError, Message, Pages, Pirq};
+
+use crate::device::Device;
+use crate::p2m::P2m;
+use crate::pirqs::{Pirqs, Purpose};
+
+/// What the library asks for that a host may refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[expect(missing_docs, reason = "named after the methods of `Host`")]
+pub enum Import {
+    Map,
+    Unmap,
+    MakeHole,
+    MapMsi,
+    MapMsix,
+    Bind,
+    FilterMsixControl,
+    MmioRead,
+}
+
+impl Import {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Map,
+        Self::Unmap,
+        Self::MakeHole,
+        Self::MapMsi,
+        Self::MapMsix,
+        Self::Bind,
+        Self::FilterMsixControl,
+        Self::MmioRead,
+    ];
+}
+
+/// Something the library did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// It read a register.
+    Read(u16, Width),
+    /// It wrote a register.
+    Write(u16, Width, u32),
+    /// It mapped these frames.
+    Map(Pages),
+    /// It unmapped them.
+    Unmap(Pages),
+    /// It made a frame a hole.
+    Hole(u64),
+    /// It read a device's memory: slot, host address, bytes.
+    MmioRead(u8, u64, u8),
+    /// It wrote it: slot, host address, bytes, value.
+    MmioWrite(u8, u64, u8, u64),
+}
+
+/// When the host wants the library to pause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Preempt {
+    /// Never.
+    Never,
+    /// At every opportunity.
+    Always,
+    /// At every n-th.
+    Every(u32),
+}
+
+/// A host with one domain.
+pub struct FakeHost {
+    devices: RefCell<HashMap<u32, Device>>,
+    p2m: RefCell<P2m>,
+    pirqs: RefCell<Pirqs>,
+    memory: RefCell<BTreeMap<u64, u8>>,
+    events: RefCell<Vec<Event>>,
+    preempt: Cell<Preempt>,
+    opportunities: Cell<u32>,
+    calls: RefCell<BTreeMap<Import, u32>>,
+    fault: Cell<Option<(Import, u32)>>,
+    host_masks: Cell<bool>,
+}
+
+impl Default for FakeHost {
+    fn default() -> Self {
+        Self {
+            devices: RefCell::default(),
+            p2m: RefCell::default(),
+            pirqs: RefCell::default(),
+            memory: RefCell::default(),
+            events: RefCell::default(),
+            preempt: Cell::new(Preempt::Never),
+            opportunities: Cell::new(0),
+            calls: RefCell::default(),
+            fault: Cell::new(None),
+            host_masks: Cell::new(false),
+        }
+    }
+}
+
+impl FakeHost {
+    /// Plugs a function in, or replaces it.
+    pub fn plug(&self, sbdf: Sbdf, device: Device) {
+        self.devices.borrow_mut().insert(sbdf.0, device);
+    }
+
+    /// Pulls a function: it reads as all ones from now on.
+    pub fn pull(&self, sbdf: Sbdf) {
+        self.devices.borrow_mut().remove(&sbdf.0);
+    }
+
+    /// A function that is plugged in.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    pub fn device(&self, sbdf: Sbdf) -> RefMut<'_, Device> {
+        RefMut::map(self.devices.borrow_mut(), |all| all.get_mut(&sbdf.0).expect("a function is plugged in"))
+    }
+
+    /// The p2m.
+    pub fn p2m(&self) -> Ref<'_, P2m> {
+        self.p2m.borrow()
+    }
+
+    /// The p2m, to change it.
+    pub fn p2m_mut(&self) -> RefMut<'_, P2m> {
+        self.p2m.borrow_mut()
+    }
+
+    /// The PIRQs.
+    pub fn pirqs(&self) -> Ref<'_, Pirqs> {
+        self.pirqs.borrow()
+    }
+
+    /// A byte of the devices' memory; 0 where nothing was written.
+    pub fn memory(&self, address: u64) -> u8 {
+        self.memory.borrow().get(&address).copied().unwrap_or(0)
+    }
+
+    /// Puts `bytes` into the devices' memory.
+    pub fn fill_memory(&self, address: u64, bytes: &[u8]) {
+        self.memory.borrow_mut().extend((address..).zip(bytes.iter().copied()));
+    }
+
+    /// Sets when the host wants a pause.
+    pub fn set_preempt(&self, preempt: Preempt) {
+        self.preempt.set(preempt);
+    }
+
+    /// The host keeps MSI-X masked for reasons of its own.
+    pub fn set_host_masks(&self, masks: bool) {
+        self.host_masks.set(masks);
+    }
+
+    /// The `n`-th call of `import` from now on fails, counted from 0.
+    pub fn fail(&self, import: Import, n: u32) {
+        self.calls.borrow_mut().remove(&import);
+        self.fault.set(Some((import, n)));
+    }
+
+    /// Nothing fails any more.
+    pub fn fail_nothing(&self) {
+        self.fault.set(None);
+    }
+
+    /// How often `import` was called.
+    pub fn calls(&self, import: Import) -> u32 {
+        self.calls.borrow().get(&import).copied().unwrap_or(0)
+    }
+
+    /// What the library did since this was last called.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.events.take()
+    }
+
+    /// The configuration writes since [`take_events`](Self::take_events) was last called, forgetting all else.
+    pub fn take_writes(&self) -> Vec<(u16, Width, u32)> {
+        let write = |event| match event {
+            Event::Write(offset, width, value) => Some((offset, width, value)),
+            _ => None,
+        };
+        self.take_events().into_iter().filter_map(write).collect()
+    }
+
+    /// Whether the domain holds nothing: no frame is mapped and no PIRQ is allocated.
+    pub fn holds_nothing(&self) -> bool {
+        self.p2m.borrow().is_empty() && self.pirqs.borrow().is_empty()
+    }
+
+    fn log(&self, event: Event) {
+        self.events.borrow_mut().push(event);
+    }
+
+    /// Counts a call. Whether it is the one to fail.
+    fn fails(&self, import: Import) -> bool {
+        let mut calls = self.calls.borrow_mut();
+        let count = calls.entry(import).or_default();
+        *count += 1;
+        self.fault.get() == Some((import, *count - 1))
+    }
+
+    fn refuse(&self, import: Import) -> Result<(), HostError> {
+        if self.fails(import) { Err(HostError) } else { Ok(()) }
+    }
+}
+
+fn check_mmio(slot: u8, offset: u16, bytes: u8) {
+    assert!(slot < 4 && matches!(bytes, 1 | 2 | 4 | 8), "slot {slot}, {bytes} bytes");
+    assert!(
+        offset < 0x1000 && offset.is_multiple_of(u16::from(bytes)),
+        "{bytes} bytes at {offset:#x} of a frame"
+    );
+}
+
+impl Host for FakeHost {
+    fn config_read(&self, sbdf: Sbdf, offset: u16, width: Width) -> u32 {
+        assert!(
+            Access::new(u32::from(offset), u32::from(width.bytes())).is_some(),
+            "{width:?} at {offset:#x}"
+        );
+        self.log(Event::Read(offset, width));
+        let devices = self.devices.borrow();
+        let absent = u32::MAX >> (32 - 8 * u32::from(width.bytes()));
+        devices.get(&sbdf.0).map_or(absent, |device| device.get(offset, width))
+    }
+
+    fn config_write(&self, sbdf: Sbdf, offset: u16, width: Width, value: u32) {
+        let access = Access::new(u32::from(offset), u32::from(width.bytes()));
+        let access = access.unwrap_or_else(|| panic!("{width:?} at {offset:#x}"));
+        assert_eq!(value & !access.value_mask(), 0, "{value:#x} is wider than {width:?}");
+        self.log(Event::Write(offset, width, value));
+        if let Some(device) = self.devices.borrow_mut().get_mut(&sbdf.0) {
+            device.write(offset, width, value);
+        }
+    }
+
+    fn map(&self, guest: Pages, host: u64) -> Result<u64, HostError> {
+        self.refuse(Import::Map)?;
+        let done = self.p2m.borrow_mut().map(guest, host)?;
+        self.log(Event::Map(Pages { first: guest.first, last: guest.first + done - 1 }));
+        Ok(done)
+    }
+
+    fn unmap(&self, guest: Pages, host: u64) -> Result<u64, HostError> {
+        self.refuse(Import::Unmap)?;
+        let done = self.p2m.borrow_mut().unmap(guest, host);
+        self.log(Event::Unmap(Pages { first: guest.first, last: guest.first + done - 1 }));
+        Ok(done)
+    }
+
+    fn make_hole(&self, guest: u64) -> Result<(), HostError> {
+        self.refuse(Import::MakeHole)?;
+        self.p2m.borrow_mut().make_hole(guest)?;
+        self.log(Event::Hole(guest));
+        Ok(())
+    }
+
+    fn next_reserved(&self, range: Pages) -> Option<Pages> {
+        self.p2m.borrow().next_reserved(range)
+    }
+
+    fn preempt(&self) -> bool {
+        let count = self.opportunities.get() + 1;
+        self.opportunities.set(count);
+        match self.preempt.get() {
+            Preempt::Never => false,
+            Preempt::Always => true,
+            Preempt::Every(n) => count.is_multiple_of(n),
+        }
+    }
+
+    fn map_msi(&self, vectors: u8) -> Result<Pirq, HostError> {
+        assert!((1..=32).contains(&vectors), "MSI with {vectors} vectors");
+        self.refuse(Import::MapMsi)?;
+        Ok(self.pirqs.borrow_mut().allocate(Purpose::Msi(vectors)))
+    }
+
+    fn map_msix(&self, entry: u16, table: u64) -> Result<Pirq, HostError> {
+        self.refuse(Import::MapMsix)?;
+        Ok(self.pirqs.borrow_mut().allocate(Purpose::Msix(entry, table)))
+    }
+
+    fn unmap_pirq(&self, pirq: Pirq) {
+        self.pirqs.borrow_mut().free(pirq);
+    }
+
+    fn bind(&self, pirq: Pirq, vectors: u8, message: Message, mask: u32) -> Result<(), HostError> {
+        self.refuse(Import::Bind)?;
+        self.pirqs.borrow_mut().bind(pirq, vectors, message, mask)
+    }
+
+    fn unbind(&self, pirq: Pirq, vectors: u8) {
+        self.pirqs.borrow_mut().unbind(pirq, vectors);
+    }
+
+    fn mask(&self, pirq: Pirq, index: u8, masked: bool) {
+        self.pirqs.borrow_mut().mask(pirq, index, masked);
+    }
+
+    fn filter_msix_control(&self, _offset: u16, value: u16) -> Option<u16> {
+        if self.fails(Import::FilterMsixControl) {
+            return None;
+        }
+        Some(if self.host_masks.get() { value | 1 << 14 } else { value })
+    }
+
+    fn mmio_read(&self, slot: u8, frame: u64, offset: u16, bytes: u8) -> Option<u64> {
+        check_mmio(slot, offset, bytes);
+        if self.fails(Import::MmioRead) {
+            return None;
+        }
+        let address = frame << 12 | u64::from(offset);
+        self.log(Event::MmioRead(slot, address, bytes));
+        let byte = |n: u8| u64::from(self.memory(address + u64::from(n))) << (8 * n);
+        Some((0..bytes).map(byte).fold(0, |value, byte| value | byte))
+    }
+
+    fn mmio_write(&self, slot: u8, frame: u64, offset: u16, bytes: u8, value: u64) {
+        check_mmio(slot, offset, bytes);
+        let address = frame << 12 | u64::from(offset);
+        self.log(Event::MmioWrite(slot, address, bytes, value));
+        self.fill_memory(address, &value.to_le_bytes()[..usize::from(bytes)]);
+    }
+}
