@@ -114,8 +114,3 @@ pub(crate) const DEVICES: &[Device] = &[
 
 /// The kernel modules that drive them, by file name; what they depend on comes with them.
 pub(crate) const MODULES: &[&str] = &["nvme", "e1000e", "xhci-pci", "ahci", "sd_mod"];
-
-/// The device at an address.
-pub(crate) fn by_name(name: &str) -> Option<&'static Device> {
-    DEVICES.iter().find(|d| d.name == name)
-}

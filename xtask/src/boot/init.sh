@@ -32,7 +32,7 @@ block() {
 
 # check DEVICE NAME COMMAND: a verdict; the command leaves its detail in $why, and returns 2 where there is nothing to check.
 check() {
-    device=$1 name=$2
+    subject=$1 property=$2
     shift 2
     why=
     "$@"
@@ -41,7 +41,7 @@ check() {
     2) verdict=skip ;;
     *) verdict=fail ;;
     esac
-    say "check $device $name $verdict $why"
+    say "check $subject $property $verdict $why"
 }
 
 # until_true SECONDS COMMAND

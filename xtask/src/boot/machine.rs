@@ -170,7 +170,7 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "-cpu",
         "qemu64,+svm,+npt,+sse4.1",
         "-m",
-        "1536",
+        "2048",
         "-smp",
         "2",
         "-display",
@@ -185,8 +185,9 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "-kernel",
         "xen",
         // conswitch=ax: the first serial port's input stays with Xen, for its debug keys.
+        // no-sharept: the emulated CPU's page tables (AMD's) are not what an Intel IOMMU reads.
         "-append",
-        "console=com1 conswitch=ax dom0=pvh dom0_mem=768M iommu=verbose loglvl=all guest_loglvl=all noreboot",
+        "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept loglvl=all guest_loglvl=all noreboot",
         "-initrd",
         "vmlinuz console=hvc0 earlyprintk=xen panic=-1,initramfs",
         "-device",
