@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Configuration accesses of domains, and the work that follows them.
+ */
+#include <xen/sched.h>
+#include <xen/softirq.h>
+
+#include "glue.h"
+
+bool vpci_access_allowed(unsigned int reg, unsigned int len)
+{
+    return rvpci_access_allowed(reg, len);
+}
+
+/*
+ * The owner of @sbdf in @d, and its device if that is what it is. The domain's lock is held.
+ */
+static uint32_t find(const struct domain *d, pci_sbdf_t sbdf,
+                     struct vpci_device **dev)
+{
+    const struct vpci_domain *vd = vpci_domain(d);
+    struct rvpci_device *core;
+    uint32_t owner = RVPCI_OWNER_DEFAULT;
+
+    if ( vd )
+        owner = rvpci_find(vd->core, sbdf.sbdf, &core);
+    if ( owner == RVPCI_OWNER_DEVICE )
+        *dev = vpci_from_core(core);
+
+    return owner;
+}
+
+uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
+{
+    struct domain *d = current->domain;
+    struct vpci_device *dev;
+    uint32_t owner, data = ~0U;
+
+    if ( size > 4 || !rvpci_access_allowed(reg, size) )
+        return data;
+
+    read_lock(&d->pci_lock);
+    owner = find(d, sbdf, &dev);
+    if ( owner == RVPCI_OWNER_DEVICE )
+    {
+        spin_lock(&dev->vpci.lock);
+        data = rvpci_read(vpci_core(dev), reg, size);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    if ( (owner == RVPCI_OWNER_DEFAULT || owner == RVPCI_OWNER_READ_ONLY) &&
+         is_hardware_domain(d) )
+        data = rvpci_host_config_read(sbdf.sbdf, reg, size);
+
+    return data;
+}
+
+void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
+                uint32_t data)
+{
+    struct domain *d = current->domain;
+    struct vpci_device *dev;
+    struct pci_dev *pdev = NULL;
+    uint32_t owner;
+    int32_t rc = RVPCI_DONE;
+
+    if ( size > 4 || !rvpci_access_allowed(reg, size) )
+        return;
+
+    read_lock(&d->pci_lock);
+    owner = find(d, sbdf, &dev);
+    if ( owner == RVPCI_OWNER_DEVICE )
+    {
+        pdev = dev->pdev;
+        spin_lock(&dev->vpci.lock);
+        rc = rvpci_write(vpci_core(dev), reg, size, data, RVPCI_SHARED);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    if ( rc == RVPCI_NEEDS_EXCLUSIVE )
+    {
+        /* Nothing was done yet, and the device may have gone since. */
+        write_lock(&d->pci_lock);
+        owner = find(d, sbdf, &dev);
+        if ( owner == RVPCI_OWNER_DEVICE )
+        {
+            pdev = dev->pdev;
+            rc = rvpci_write(vpci_core(dev), reg, size, data, RVPCI_EXCLUSIVE);
+        }
+        write_unlock(&d->pci_lock);
+    }
+
+    if ( rc == RVPCI_PENDING )
+        vpci_defer(pdev);
+
+    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) )
+        rvpci_host_config_write(sbdf.sbdf, reg, size, data);
+}
+
+bool vpci_ecam_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int len,
+                    unsigned long *data)
+{
+    if ( !rvpci_access_allowed(reg, len) )
+        return false;
+
+    *data = vpci_read(sbdf, reg, min(len, 4U));
+    if ( len == 8 )
+        *data |= (uint64_t)vpci_read(sbdf, reg + 4, 4) << 32;
+
+    return true;
+}
+
+bool vpci_ecam_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int len,
+                     unsigned long data)
+{
+    if ( !rvpci_access_allowed(reg, len) )
+        return false;
+
+    vpci_write(sbdf, reg, min(len, 4U), data);
+    if ( len == 8 )
+        vpci_write(sbdf, reg + 4, 4, data >> 32);
+
+    return true;
+}
+
+void vpci_defer(struct pci_dev *pdev)
+{
+    /* Only a mark: the device may be gone by the time it is looked at. */
+    current->vpci.pdev = pdev;
+    raise_softirq(SCHEDULE_SOFTIRQ);
+}
+
+bool vpci_process_pending(struct vcpu *v)
+{
+    struct domain *d = v->domain;
+    struct vpci_domain *vd;
+    int32_t rc = RVPCI_DONE;
+
+    if ( !v->vpci.pdev )
+        return false;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    if ( vd )
+        rc = rvpci_step(vd->core);
+    write_unlock(&d->pci_lock);
+
+    if ( rc == RVPCI_AGAIN )
+        return true;
+
+    v->vpci.pdev = NULL;
+
+    return false;
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */

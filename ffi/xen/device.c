@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Devices come and go.
+ */
+#include <xen/init.h>
+#include <xen/param.h>
+#include <xen/softirq.h>
+#include <xen/vmap.h>
+
+#include "glue.h"
+
+/* Owners that a domain has room for at first: half of this. Doubled when they are used up. */
+#define FIRST_SLOTS 64
+
+/* vpci-hide=[<seg>:]<bus>:<dev>.<func>[,...]: functions that the hardware domain does not see. */
+static pci_sbdf_t __ro_after_init hidden[32];
+static unsigned int __ro_after_init nr_hidden;
+
+static int __init cf_check parse_vpci_hide(const char *s)
+{
+    while ( *s )
+    {
+        unsigned int seg, bus, dev, func;
+
+        s = parse_pci(s, &seg, &bus, &dev, &func);
+        if ( !s || (*s && *s != ',') )
+            return -EINVAL;
+        if ( nr_hidden == ARRAY_SIZE(hidden) )
+            return -E2BIG;
+        hidden[nr_hidden++] = PCI_SBDF(seg, bus, dev, func);
+        if ( *s == ',' )
+            s++;
+    }
+
+    return 0;
+}
+custom_param("vpci-hide", parse_vpci_hide);
+
+static bool is_hidden(pci_sbdf_t sbdf)
+{
+    unsigned int i;
+
+    for ( i = 0; i < nr_hidden; i++ )
+        if ( hidden[i].sbdf == sbdf.sbdf )
+            return true;
+
+    return false;
+}
+
+/* Gives the domain room for twice as many owners as it has, or for the first ones. */
+static int grow(struct vpci_domain *vd)
+{
+    uint32_t slots = vd->core ? vd->slots * 2 : FIRST_SLOTS;
+    size_t size = rvpci_domain_size(slots);
+    struct rvpci_domain *core;
+    int rc;
+
+    if ( !size )
+        return -ENOSPC;
+
+    core = _xmalloc(size, sizeof(uint64_t));
+    if ( !core )
+        return -ENOMEM;
+
+    rc = rvpci_domain_init(core, size, slots, vd->d, vd->core);
+    if ( rc )
+    {
+        xfree(core);
+        return rc;
+    }
+
+    xfree(vd->core);
+    vd->core = core;
+    vd->slots = slots;
+
+    return 0;
+}
+
+/* Names an owner that is no device, growing the domain where needed. */
+static int set_owner(struct vpci_domain *vd, pci_sbdf_t sbdf, uint32_t owner)
+{
+    int rc = rvpci_set_owner(vd->core, sbdf.sbdf, owner);
+
+    if ( rc == -ENOSPC )
+        rc = grow(vd) ?: rvpci_set_owner(vd->core, sbdf.sbdf, owner);
+
+    return rc;
+}
+
+static struct vpci_domain *vpci_domain_get(struct domain *d)
+{
+    struct vpci_domain *vd = vpci_domain(d);
+    unsigned int i;
+
+    if ( vd )
+        return vd;
+
+    vd = xzalloc(struct vpci_domain);
+    if ( !vd )
+        return NULL;
+
+    vd->d = d;
+    if ( grow(vd) )
+        goto fail;
+    for ( i = 0; i < nr_hidden && is_hardware_domain(d); i++ )
+        if ( set_owner(vd, hidden[i], RVPCI_OWNER_HIDDEN) )
+            goto fail;
+
+    list_add(&vd->anchor, &d->arch.hvm.msix_tables);
+    vpci_register_msix_handler(d);
+
+    return vd;
+
+ fail:
+    xfree(vd->core);
+    xfree(vd);
+
+    return NULL;
+}
+
+/* Does the domain's deferred work here and now: there is no vCPU to wait for it. The exclusive lock is held. */
+static void finish(struct vpci_domain *vd)
+{
+    while ( rvpci_step(vd->core) == RVPCI_AGAIN )
+    {
+        if ( system_state >= SYS_STATE_active )
+            continue;
+
+        /* Devices do not go away while the system boots. */
+        write_unlock(&vd->d->pci_lock);
+        process_pending_softirqs();
+        write_lock(&vd->d->pci_lock);
+    }
+}
+
+int vpci_assign_device(struct pci_dev *pdev)
+{
+    struct domain *d = pdev->domain;
+    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
+    struct rvpci_device_info info = {
+        .sbdf = pdev->sbdf.sbdf,
+        .view = is_hardware_domain(d) ? RVPCI_VIEW_HARDWARE : RVPCI_VIEW_GUEST,
+        .flags = pdev->ignore_bars ? RVPCI_IGNORE_BARS : 0,
+        .registers = RVPCI_REGISTERS,
+    };
+    struct vpci_domain *vd;
+    struct vpci_device *dev;
+    size_t size;
+    int rc;
+
+    ASSERT(rw_is_write_locked(&d->pci_lock));
+
+    if ( !has_vpci(d) )
+        return 0;
+
+    ASSERT(!pdev->vpci);
+
+    vd = vpci_domain_get(d);
+    if ( !vd )
+        return -ENOMEM;
+
+    if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
+        return set_owner(vd, pdev->sbdf, RVPCI_OWNER_READ_ONLY);
+
+    if ( is_hardware_domain(d) && is_hidden(pdev->sbdf) )
+        return 0;
+
+    size = rvpci_device_size(pdev->sbdf.sbdf, RVPCI_REGISTERS);
+    dev = _xzalloc(sizeof(*dev) + size, sizeof(uint64_t));
+    if ( !dev )
+        return -ENOMEM;
+
+    spin_lock_init(&dev->vpci.lock);
+    dev->owner = vd;
+    dev->pdev = pdev;
+    info.device = dev;
+
+    rc = rvpci_device_attach(vd->core, dev->core, size, &info);
+    if ( rc == -ENOSPC )
+        rc = grow(vd) ?: rvpci_device_attach(vd->core, dev->core, size, &info);
+    if ( rc < 0 )
+    {
+        xfree(dev);
+        return rc;
+    }
+
+    pdev->vpci = &dev->vpci;
+
+    if ( rc == RVPCI_PENDING )
+    {
+        if ( system_state >= SYS_STATE_active && current->domain == d )
+            vpci_defer(pdev);
+        else
+            finish(vd);
+    }
+
+    return 0;
+}
+
+void vpci_deassign_device(struct pci_dev *pdev)
+{
+    struct domain *d = pdev->domain;
+    struct vpci_device *dev;
+    struct vpci_domain *vd;
+    unsigned int i;
+
+    ASSERT(rw_is_write_locked(&d->pci_lock));
+
+    if ( !pdev->vpci )
+    {
+        /* It may have been read-only. What is hidden stays so. */
+        vd = has_vpci(d) ? vpci_domain(d) : NULL;
+        if ( vd && !is_hidden(pdev->sbdf) )
+            rvpci_set_owner(vd->core, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
+        return;
+    }
+
+    dev = vpci_device(pdev);
+    vd = dev->owner;
+
+    /* A device of DomXEN's is the hardware domain's here. */
+    if ( vd->d != d )
+        write_lock(&vd->d->pci_lock);
+
+    rvpci_device_detach(vd->core, vpci_core(dev));
+    pdev->vpci = NULL;
+
+    if ( vd->d != d )
+        write_unlock(&vd->d->pci_lock);
+
+    for ( i = 0; i < ARRAY_SIZE(dev->page); i++ )
+        if ( dev->page[i].va )
+            iounmap(dev->page[i].va);
+
+    xfree(dev);
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */

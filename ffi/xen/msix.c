@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Accesses to the pages of MSI-X tables, and what there is to say of interrupts.
+ */
+#include <xen/lib.h>
+#include <xen/sched.h>
+#include <xen/softirq.h>
+
+#include <asm/hvm/io.h>
+#include <asm/msi.h>
+
+#include "glue.h"
+
+/* The device that a trapped page belongs to. The domain's lock is held. */
+static struct vpci_device *find_page(const struct domain *d,
+                                     unsigned long addr)
+{
+    const struct vpci_domain *vd = vpci_domain(d);
+    struct rvpci_device *core = vd ? rvpci_find_window(vd->core, addr) : NULL;
+
+    return core ? vpci_from_core(core) : NULL;
+}
+
+static int cf_check msix_check(struct vcpu *v, unsigned long addr)
+{
+    struct domain *d = v->domain;
+    bool found;
+
+    read_lock(&d->pci_lock);
+    found = find_page(d, addr);
+    read_unlock(&d->pci_lock);
+
+    return found;
+}
+
+static int cf_check msix_read(struct vcpu *v, unsigned long addr,
+                              unsigned int len, unsigned long *data)
+{
+    struct domain *d = v->domain;
+    struct vpci_device *dev;
+
+    *data = ~0UL;
+
+    read_lock(&d->pci_lock);
+    dev = find_page(d, addr);
+    if ( dev )
+    {
+        spin_lock(&dev->vpci.lock);
+        *data = rvpci_mmio_read(vpci_core(dev), addr, len);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    /* The page went away since it was checked: look again who has it. */
+    return dev ? X86EMUL_OKAY : X86EMUL_RETRY;
+}
+
+static int cf_check msix_write(struct vcpu *v, unsigned long addr,
+                               unsigned int len, unsigned long data)
+{
+    struct domain *d = v->domain;
+    struct vpci_device *dev;
+
+    read_lock(&d->pci_lock);
+    dev = find_page(d, addr);
+    if ( dev )
+    {
+        spin_lock(&dev->vpci.lock);
+        rvpci_mmio_write(vpci_core(dev), addr, len, data);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    return dev ? X86EMUL_OKAY : X86EMUL_RETRY;
+}
+
+static const struct hvm_mmio_ops msix_ops = {
+    .check = msix_check,
+    .read = msix_read,
+    .write = msix_write,
+};
+
+void vpci_register_msix_handler(struct domain *d)
+{
+    register_mmio_handler(d, &msix_ops);
+}
+
+static void dump_message(uint64_t address, uint32_t data, int pirq)
+{
+    printk("vec=%02x %s %s dest=%x%s pirq=%d\n",
+           (unsigned int)MASK_EXTR(data, MSI_DATA_VECTOR_MASK),
+           data & MSI_DATA_DELIVERY_LOWPRI ? "lowest" : "fixed",
+           data & MSI_DATA_TRIGGER_LEVEL ? "level" : "edge",
+           (unsigned int)MASK_EXTR(address, MSI_ADDR_DEST_ID_MASK),
+           address & MSI_ADDR_DESTMODE_LOGIC ? " logical" : "", pirq);
+}
+
+static void dump_refusals(const struct rvpci_device *core)
+{
+    static const char *const names[RVPCI_REFUSED_COUNT] = {
+        [RVPCI_REFUSED_HIDDEN_WRITE] = "hidden writes",
+        [RVPCI_REFUSED_BAR_MAPPED] = "BAR writes",
+        [RVPCI_REFUSED_ROM_MAPPED] = "ROM writes",
+        [RVPCI_REFUSED_MSIX_ACCESS] = "MSI-X accesses",
+        [RVPCI_REFUSED_MAP] = "mappings",
+        [RVPCI_REFUSED_UNMAP] = "unmappings",
+        [RVPCI_REFUSED_HOLE] = "MSI-X holes",
+        [RVPCI_REFUSED_INTERRUPT] = "interrupts",
+        [RVPCI_REFUSED_CAPABILITY] = "capabilities",
+    };
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(names); i++ )
+        if ( rvpci_refusals(core, i) )
+            printk("  refused %s: %u\n", names[i], rvpci_refusals(core, i));
+}
+
+/* One device. Its locks are held. */
+static void dump_device(struct vpci_device *dev)
+{
+    const struct rvpci_device *core = vpci_core(dev);
+    struct rvpci_msi msi;
+    struct rvpci_msix msix;
+    struct rvpci_vector vector;
+    unsigned int i;
+
+    printk("%pp\n", &dev->pdev->sbdf);
+
+    if ( rvpci_msi_state(core, &msi) && msi.enabled )
+    {
+        printk("  MSI %s-bit, vectors %u of %u, mask %08x: ",
+               msi.address64 ? "64" : "32", msi.vectors, msi.capable,
+               msi.mask);
+        dump_message(msi.address, msi.data, msi.pirq);
+    }
+
+    if ( rvpci_msix_state(core, &msix) && msix.enabled )
+    {
+        printk("  MSI-X entries %u%s\n", msix.entries,
+               msix.masked ? ", masked" : "");
+        for ( i = 0; rvpci_msix_vector(core, i, &vector); i++ )
+        {
+            if ( vector.pirq < 0 )
+                continue;
+            printk("  %5u %s: ", i, vector.masked ? "masked" : "open");
+            dump_message(vector.address, vector.data, vector.pirq);
+        }
+    }
+
+    dump_refusals(core);
+}
+
+void vpci_dump_msi(void)
+{
+    struct domain *d;
+
+    rcu_read_lock(&domlist_read_lock);
+    for_each_domain ( d )
+    {
+        struct pci_dev *pdev;
+
+        if ( !has_vpci(d) )
+            continue;
+
+        printk("vPCI devices of %pd\n", d);
+
+        /* A console key must not wait for whoever holds a lock. */
+        if ( !read_trylock(&d->pci_lock) )
+        {
+            printk("  busy\n");
+            continue;
+        }
+
+        for_each_pdev ( d, pdev )
+        {
+            if ( !pdev->vpci || !spin_trylock(&pdev->vpci->lock) )
+                continue;
+            dump_device(vpci_device(pdev));
+            spin_unlock(&pdev->vpci->lock);
+            process_pending_softirqs();
+        }
+
+        read_unlock(&d->pci_lock);
+    }
+    rcu_read_unlock(&domlist_read_lock);
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
