@@ -50,7 +50,7 @@ pub struct ExtendedCapability {
 pub struct Standard<'r, R: ConfigReader> {
     reader: &'r R,
     pointer: u16,
-    next: u16,
+    next: u8,
     visited: u64,
 }
 
@@ -58,18 +58,27 @@ pub struct Standard<'r, R: ConfigReader> {
 pub fn standard<R: ConfigReader>(reader: &R) -> Standard<'_, R> {
     let status = header::Status::from_bits_retain(reader.read16(header::STATUS));
     let next = if status.contains(header::Status::CAPABILITIES) {
-        u16::from(reader.read8(header::CAPABILITIES_POINTER)) & !3
+        reader.read8(header::CAPABILITIES_POINTER)
     } else {
         0
     };
     Standard { reader, pointer: header::CAPABILITIES_POINTER, next, visited: 0 }
 }
 
+impl<R: ConfigReader> Standard<'_, R> {
+    /// The pointer that the walk follows next, or could not follow if it has ended: its offset, and its value as
+    /// the device gave it, reserved bits included.
+    #[must_use]
+    pub const fn pointer(&self) -> (u16, u8) {
+        (self.pointer, self.next)
+    }
+}
+
 impl<R: ConfigReader> Iterator for Standard<'_, R> {
     type Item = Capability;
 
     fn next(&mut self) -> Option<Capability> {
-        let offset = self.next;
+        let offset = u16::from(self.next & !3);
         let bit = 1u64 << (offset / 4 % 64);
         if !(STANDARD_START..CONFIG_SIZE).contains(&offset) || self.visited & bit != 0 {
             return None;
@@ -81,7 +90,7 @@ impl<R: ConfigReader> Iterator for Standard<'_, R> {
         }
         let capability = Capability { pointer: self.pointer, offset, id: CapabilityId(id), next };
         self.pointer = capability.next_pointer();
-        self.next = u16::from(next) & !3;
+        self.next = next;
         Some(capability)
     }
 }

@@ -5,8 +5,8 @@
 //! Where a list is broken (see [`walk`]), the last sound pointer is pinned as null.
 
 use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
-use capabilities::walk::{self, Capability, ExtendedCapability};
-use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width};
+use capabilities::walk::{self, ExtendedCapability};
+use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header};
 
 use crate::function::Function;
 use crate::map::{Definition, Source};
@@ -43,19 +43,21 @@ impl Function<'_> {
     /// Pins the standard list.
     pub(crate) fn pin_standard_list<H: Host>(&mut self, host: &H) {
         let physical = Physical { host, sbdf: self.state.sbdf() };
-        let mut last: Option<Capability> = None;
-        for capability in walk::standard(&physical) {
-            // CAST: below 0x100.
-            let value = last.map_or(capability.offset as u8, |last| last.next);
-            self.pin_pointer(capability.pointer, value);
-            last = Some(capability);
-        }
-        if let Some(last) = last {
-            let broken = last.next & !3 != 0;
-            if broken {
+        let mut walk = walk::standard(&physical);
+        loop {
+            let (pointer, value) = walk.pointer();
+            let null = value & !3 == 0;
+            let sound = walk.next().is_some();
+            if !sound && !null {
                 self.refuse(Refusal::Capability);
             }
-            self.pin_pointer(last.next_pointer(), if broken { 0 } else { last.next });
+            // Without a list, its pointer is the device's.
+            if sound || pointer != header::CAPABILITIES_POINTER || !null {
+                self.pin_pointer(pointer, if sound || null { value } else { 0 });
+            }
+            if !sound {
+                return;
+            }
         }
     }
 
