@@ -286,3 +286,17 @@ fn an_extended_list_that_does_not_fit_ends_where_room_does() {
         }
     }
 }
+
+#[test]
+fn capabilities_in_the_space_of_others_do_not_break_the_list() {
+    // A capability inside the registers of MSI: the list must not run through what the domain writes there.
+    let device = Device::endpoint(1, 1)
+        .with_msi(0x50, 0x0080)
+        .with_capability(0x5c, 0x09, &[0x10, 0])
+        .with_capability(0x70, 0x01, &[]);
+    let mut machine = Machine::with(device);
+    machine.write(0, 0x5c, 2, 0xffff);
+    machine.write(0, 0x58, 4, 0xffff_ffff);
+    let offsets: Vec<_> = standard(&mut machine).into_iter().map(|(offset, _)| offset).collect();
+    assert!(offsets == [0x50, 0x5c, 0x70] || offsets == [0x5c, 0x70], "{offsets:x?}");
+}

@@ -160,7 +160,7 @@ pub(crate) fn define(
     let taken = match found {
         Found::Gap => Lanes::NONE,
         Found::Hidden => Lanes::ALL,
-        Found::Register(at) => registers.get(at).map_or(Lanes::ALL, Register::mediated),
+        Found::Register(at) => registers.get(at).map_or(Lanes::ALL, Register::taken),
     };
     let lanes = access.lanes();
     if !taken.and(lanes).is_empty() {

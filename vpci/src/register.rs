@@ -88,6 +88,18 @@ impl Register {
         Lanes::from_bits(self.mediated)
     }
 
+    /// The lanes that no other register may have: those of registers, and pinned ones.
+    pub(crate) const fn taken(&self) -> Lanes {
+        let virt = !self.hardware;
+        let mut lanes = self.mediated;
+        let mut lane = 0;
+        while lane < 4 {
+            lanes |= ((virt >> (8 * lane) & 0xff != 0) as u8) << lane; // CAST: 0 or 1.
+            lane += 1;
+        }
+        Lanes::from_bits(lanes)
+    }
+
     /// Sets the virtual bits under `mask` to those of `value`, whoever may write them.
     pub(crate) const fn set(&mut self, value: u32, mask: u32) {
         let mask = mask & !self.hardware;
