@@ -300,3 +300,29 @@ fn capabilities_in_the_space_of_others_do_not_break_the_list() {
     let offsets: Vec<_> = standard(&mut machine).into_iter().map(|(offset, _)| offset).collect();
     assert!(offsets == [0x50, 0x5c, 0x70] || offsets == [0x5c, 0x70], "{offsets:x?}");
 }
+
+#[test]
+fn msi_that_leaves_the_standard_space_is_hidden() {
+    for offset in [0xec, 0xf8, 0xfc] {
+        let mut device = Device::endpoint(1, 1).with_extended(0x100, 0x0001, 0x48, 0xa1);
+        // 64-bit with mask bits: 24 bytes.
+        device = device.with_capability(0x40, 0x01, &[]).with_capability(offset, 0x05, &[0x80, 0x01]);
+        let mut machine = Machine::with(device);
+        assert_eq!(standard(&mut machine), [(0x40, 0x01)], "MSI at {offset:#x}");
+        assert_eq!(machine.read(0, 0x100, 4), 0x0001_0001, "extended space is none of MSI's");
+        assert_eq!(machine.read(0, 0x104, 4), 0xa1a1_a1a1);
+        assert_eq!(extended(&mut machine).len(), 1);
+        assert!(machine.state(0).msi().is_none());
+    }
+    let device = Device::endpoint(1, 1).with_capability(0xe8, 0x05, &[0x80, 0x01]);
+    assert!(Machine::with(device).state(0).msi().is_some(), "24 bytes from e8h on just fit");
+}
+
+#[test]
+fn msix_that_leaves_the_standard_space_is_hidden() {
+    let mut device = Device::endpoint(1, 1).with_bar32(0, 0xfe00_0000, 0x4000).with_extended(0x100, 1, 8, 0);
+    device = device.with_capability(0xf8, 0x11, &[0x03, 0, 0, 0, 0, 0]);
+    let mut machine = Machine::with(device);
+    assert_eq!(standard(&mut machine), []);
+    assert!(machine.state(0).msix().is_none());
+}

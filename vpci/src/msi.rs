@@ -1,7 +1,7 @@
 //! MSI (PCIe 7.7.1): the domain's message is kept and bound to a PIRQ; the device gets the hypervisor's own message.
 
-use capabilities::Width;
 use capabilities::msi::{self, Control, Layout};
+use capabilities::{CONFIG_SIZE, Width};
 use zerocopy::FromZeros;
 
 use crate::function::Function;
@@ -118,13 +118,16 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// A register of it is taken or there is no room: what was defined stays, and the capability is to be hidden.
+    /// It leaves the standard space, a register of it is taken, or there is no room: what was defined stays, and the capability is to be hidden.
     pub(crate) fn attach_msi<H: Host>(&mut self, host: &H, offset: u8) -> Result<(), DefineError> {
         let base = u16::from(offset);
         // CAST: a word was read.
         let control = host.config_read(self.state.sbdf(), base + msi::CONTROL, Width::Word) as u16;
         let control = Control::new_from(control);
         let layout = Layout::of(control);
+        if base + layout.length > CONFIG_SIZE {
+            return Err(DefineError::Invalid);
+        }
         self.state.msi = Msi {
             offset,
             capable: control.capable_vectors(),

@@ -1,7 +1,7 @@
 //! MSI-X (PCIe 7.7.2): the control register, and the vectors behind the table.
 
 use capabilities::msix::Location;
-use capabilities::{Width, msix};
+use capabilities::{CONFIG_SIZE, Width, msix};
 use zerocopy::FromZeros;
 
 use crate::bar::{Bar, BarKind};
@@ -167,10 +167,13 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// The table or PBA is not inside a memory BAR, its registers are taken, or there is no room for its vectors:
+    /// It leaves the standard space, the table or PBA is not inside a memory BAR, its registers are taken, or there is no room for its vectors:
     /// the capability is to be hidden.
     pub(crate) fn attach_msix<H: Host>(&mut self, host: &H, offset: u8) -> Result<(), ()> {
         let (sbdf, base) = (self.state.sbdf(), u16::from(offset));
+        if base + msix::LENGTH > CONFIG_SIZE {
+            return Err(());
+        }
         let entries = msix::entries(host.config_read(sbdf, base + msix::CONTROL, Width::Word) as u16); // CAST: a word.
         let table_size = u64::from(entries) * msix::ENTRY_SIZE;
         let mut regions = [Region::default(); 2];
