@@ -107,11 +107,11 @@ io_nic() {
     nic_up "$1" || return 1
     if [ "$2" ]; then
         udhcpc -i "$nic" -n -q -t 10 -T 1 -s /udhcpc.sh >/dev/null 2>&1 || { why="no DHCP lease"; return 1; }
-        count=$data_bytes
+        count=$network_bytes
     else
         . "/tmp/lease.$1"
         ip addr add "$address/24" dev "$nic" 2>/dev/null
-        count=65536
+        count=16384
     fi
     address=$(ip -4 -o addr show "$nic" | sed 's/.*inet \([0-9.]*\).*/\1/')
     echo "address=$address" >"/tmp/lease.$1"
@@ -123,7 +123,7 @@ io_nic() {
 }
 load_nic() {
     nic_name "$1" && . "/tmp/lease.$1" &&
-        { echo 65536; head -c 65536 /payload; } | timeout 1 nc "${address%.*}.2" "$echo_port" >/dev/null
+        { echo 16384; head -c 16384 /payload; } | timeout 1 nc "${address%.*}.2" "$echo_port" >/dev/null
 }
 
 usb_device() { usb=$(cd "$pci/devices/$1" 2>/dev/null && grep -ls 0627 usb*/*/idVendor); usb=$pci/devices/$1/${usb%/idVendor}; [ -e "$usb/idVendor" ]; }
@@ -150,16 +150,6 @@ interrupts() {
         done
     done </devices
     cat /proc/interrupts
-}
-
-each() { while read -r name address driver kind; do "$@"; done </devices; }
-
-first_exercise() {
-    check "$name" bound bound "$address" "$driver"
-    check "$name" io "io_$kind" "$address" full
-    case $kind in
-    nvme | ahci) check "$name" host-data disk_sum "$address" "$kind" ;;
-    esac
 }
 
 again() {
@@ -221,9 +211,25 @@ replug_all() {
     why="$storm times"
 }
 
-in_parallel() {
+# What a device goes through, one after the other; the devices go through it side by side.
+exercise() {
+    check "$1" bound bound "$2" "$3"
+    check "$1" io "io_$4" "$2" full
+    case $4 in
+    nvme | ahci) check "$1" host-data disk_sum "$2" "$4" ;;
+    esac
+}
+
+work_hard() {
+    [ "$4" = port ] && return
+    check "$1" rebind rebind "$2" "$3" "$4"
+    check "$1" reset reset_in_use "$2" "$3" "$4"
+    [ "$4" = xhci ] && check "$1" replug replug "$2" "$3" "$4"
+}
+
+side_by_side() {
     while read -r name address driver kind; do
-        [ "$kind" = port ] || check "$name" "$1" "$2" "$address" "$driver" "$kind" &
+        "$1" "$name" "$address" "$driver" "$kind" &
     done </devices
     wait
 }
@@ -233,28 +239,20 @@ for module in $modules; do
     insmod "/modules/$module" || say "note cannot load $module"
 done
 step "first exercise"
-each first_exercise
+side_by_side exercise
 block interrupts interrupts
 step "lspci"
-block lspci lspci -vvvxxxx
+lspci -vvvxxxx >/tmp/lspci
+block lspci sh -c 'gzip -9 </tmp/lspci | base64'
 ask before
 if [ "$stress" ]; then
-    step "unbind and bind"
-    in_parallel rebind rebind
-    step "reset in use"
-    in_parallel reset reset_in_use
-    step "remove and rescan"
-    while read -r name address driver kind; do
-        case $kind in
-        xhci) check "$name" replug replug "$address" "$driver" "$kind" ;;
-        esac
-    done </devices
+    step "unbinding, resetting and removing devices in use"
+    side_by_side work_hard
     if [ "$storm" ]; then
-        step "remove and rescan, all at once"
+        step "removing all devices at once"
         check dom0 replug-all replug_all
     fi
     ask after
-    block interrupts-after interrupts
 fi
 block problems sh -c 'dmesg | grep -E "BUG|Oops|Call Trace|WARNING:|hung task|DMAR.*fault|nobody cared"'
 say "bye"

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::devices::{DEVICES, Kind};
 use crate::run;
 
-/// What dom0 writes to each disk and sends through each network card; each disk is twice this.
+/// What dom0 writes to each disk; each disk is twice this.
 pub(crate) const DATA_BYTES: usize = 4 << 20;
 
 /// The start of a disk that is written again and again.
@@ -189,7 +189,7 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "-append",
         "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept loglvl=all guest_loglvl=all noreboot",
         "-initrd",
-        "vmlinuz console=hvc0 earlyprintk=xen panic=-1,initramfs",
+        "vmlinuz console=hvc0 earlyprintk=xen panic=-1 mitigations=off,initramfs",
         "-device",
         iommu.qemu(),
         "-serial",

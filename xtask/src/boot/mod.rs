@@ -132,6 +132,7 @@ fn boot(
     let mut settings = BTreeMap::from([
         ("echo_port", port.to_string()),
         ("data_bytes", machine::DATA_BYTES.to_string()),
+        ("network_bytes", (1 << 20).to_string()),
         ("rounds", "10".to_owned()),
     ]);
     if stress {
