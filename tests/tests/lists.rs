@@ -326,3 +326,31 @@ fn msix_that_leaves_the_standard_space_is_hidden() {
     assert_eq!(standard(&mut machine), []);
     assert!(machine.state(0).msix().is_none());
 }
+
+#[test]
+fn b28_a_hidden_interrupt_capability_is_gone() {
+    let mut machine = Machine::with(endpoint().with_command(2));
+    assert!(machine.state(0).msi().is_some() && machine.state(0).msix().is_some());
+    machine.function(0, |function, host| {
+        assert!(function.hide_capability(host, CapabilityId::MSI));
+        assert!(function.hide_capability(host, CapabilityId::MSIX));
+    });
+    assert!(machine.state(0).msi().is_none(), "hidden MSI has a state");
+    assert!(machine.state(0).msix().is_none(), "hidden MSI-X has a state");
+    machine.write(0, 0x52, 2, 1);
+    machine.write(0, 0xa2, 2, 0x8000);
+    assert!(machine.host.pirqs().is_empty());
+    machine.detach(0);
+    assert!(machine.host.holds_nothing());
+}
+
+#[test]
+fn b28_hiding_interrupts_in_use_gives_them_back() {
+    let mut machine = Machine::with(endpoint().with_command(2));
+    machine.write(0, 0x54, 4, 0xfee0_0000);
+    machine.write(0, 0x52, 2, 0x0001);
+    assert_eq!(machine.host.pirqs().len(), 1);
+    machine.function(0, |function, host| function.hide_capability(host, CapabilityId::MSI));
+    machine.detach(0);
+    assert!(machine.host.holds_nothing());
+}

@@ -7,6 +7,7 @@
 use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
 use capabilities::walk::{self, ExtendedCapability};
 use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header};
+use zerocopy::FromZeros;
 
 use crate::function::Function;
 use crate::map::{Definition, Source};
@@ -81,6 +82,7 @@ impl Function<'_> {
     }
 
     /// Takes the first standard capability with this ID out of the list and hides its body. Whether there was one.
+    /// Interrupts that it delivers are given back; the pages of an MSI-X table go on to trap.
     pub fn hide_capability<H: Host>(&mut self, host: &H, id: CapabilityId) -> bool {
         let seen = Seen { function: self, host };
         let Some(hidden) = walk::standard(&seen).find(|capability| capability.id == id) else { return false };
@@ -88,6 +90,14 @@ impl Function<'_> {
         let end = behind.min().unwrap_or(CONFIG_SIZE);
         self.pin_pointer(hidden.pointer, hidden.next);
         self.hide_dwords(hidden.offset, end);
+        if self.state.msi.is_at(hidden.offset) {
+            self.state.msi.disable(host);
+            self.state.msi = FromZeros::new_zeroed();
+        }
+        if self.state.msix.is_at(hidden.offset) {
+            self.release_vectors(host);
+            self.state.msix.forget();
+        }
         true
     }
 

@@ -34,6 +34,11 @@ impl Msi {
         self.offset != 0
     }
 
+    /// Whether this is the state of the capability at `offset`.
+    pub(crate) const fn is_at(&self, offset: u16) -> bool {
+        self.offset as u16 == offset // CAST: widening; `From` is not const.
+    }
+
     /// Whether the domain enabled it.
     #[must_use]
     pub const fn enabled(&self) -> bool {
@@ -118,7 +123,8 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// It leaves the standard space, a register of it is taken, or there is no room: what was defined stays, and the capability is to be hidden.
+    /// It leaves the standard space, a register of it is taken, or there is no room: what was defined stays, and the
+    /// capability is to be hidden.
     pub(crate) fn attach_msi<H: Host>(&mut self, host: &H, offset: u8) -> Result<(), DefineError> {
         let base = u16::from(offset);
         // CAST: a word was read.

@@ -117,6 +117,16 @@ impl Msix {
         self.offset != 0
     }
 
+    /// Whether this is the state of the capability at `offset`.
+    pub(crate) const fn is_at(&self, offset: u16) -> bool {
+        self.offset as u16 == offset // CAST: widening; `From` is not const.
+    }
+
+    /// The capability is hidden. Its table and PBA stay where they are, and so do the pages that trap.
+    pub(crate) const fn forget(&mut self) {
+        self.offset = 0;
+    }
+
     /// Whether the domain enabled it.
     #[must_use]
     pub const fn enabled(&self) -> bool {
@@ -167,8 +177,8 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// It leaves the standard space, the table or PBA is not inside a memory BAR, its registers are taken, or there is no room for its vectors:
-    /// the capability is to be hidden.
+    /// It leaves the standard space, the table or PBA is not inside a memory BAR, its registers are taken, or there
+    /// is no room for its vectors: the capability is to be hidden.
     pub(crate) fn attach_msix<H: Host>(&mut self, host: &H, offset: u8) -> Result<(), ()> {
         let (sbdf, base) = (self.state.sbdf(), u16::from(offset));
         if base + msix::LENGTH > CONFIG_SIZE {
