@@ -170,7 +170,8 @@ impl Function<'_> {
             write = !enable || msi.enable(host, vectors);
             if write {
                 msi.vectors = vectors;
-            } else {
+            }
+            if enable && !msi.bound {
                 self.refuse(Refusal::Interrupt);
             }
         }
