@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod boot;
+mod coverage;
 mod gates;
 mod library;
 mod packages;
@@ -27,6 +28,7 @@ enum Command {
     Remove(xen::RemoveArgs),
     Gates(gates::Args),
     Bench(bench::Args),
+    Coverage(coverage::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,5 +38,6 @@ fn main() -> anyhow::Result<()> {
         Command::Remove(args) => xen::remove(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
     }
 }

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{run, ui};
 
 /// Packages that the build of Xen and the boot need.
-const NEEDED: &[&str] = &[
+pub(crate) const BOOT: &[&str] = &[
     "binutils",
     "bison",
     "busybox-static",
@@ -37,9 +37,9 @@ const XEN_RELEASE: &str = "trixie";
 /// The source tarball that this project is developed with.
 const XEN_PINNED: &str = "df0831854a55a8f31cb3cb85036f2edc928e2ef098d77f815f5714bfafac68f3";
 
-/// Installs what is missing of [`NEEDED`].
-pub(crate) fn install() -> Result<()> {
-    let missing = missing(NEEDED)?;
+/// Installs what is missing of these packages.
+pub(crate) fn install(names: &[&str]) -> Result<()> {
+    let missing = missing(names)?;
     if missing.is_empty() {
         return Ok(());
     }

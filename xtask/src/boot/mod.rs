@@ -61,7 +61,7 @@ enum Which {
 
 /// `cargo xtask boot`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    packages::install()?;
+    packages::install(packages::BOOT)?;
     let kernel = Kernel::get()?;
     let options = |rust| Options { tree: args.xen.clone().filter(|_| rust), rust, debug: args.debug };
     let mut variants: Vec<(&str, Build)> = Vec::new();
