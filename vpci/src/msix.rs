@@ -198,8 +198,11 @@ impl Function<'_> {
             // CAST: at most 2048 entries of 16 bytes.
             *region = Region { bir: location.bir, offset: location.offset, size: size as u32 };
         }
-        let vectors = self.vectors.get_mut(..usize::from(entries)).ok_or(())?;
-        vectors.fill(Vector { masked: true, ..FromZeros::new_zeroed() });
+        if self.vectors.len() < usize::from(entries) {
+            return Err(());
+        }
+        // Those that the function does not have stay masked, so that nothing binds them.
+        self.vectors.fill(Vector { masked: true, ..FromZeros::new_zeroed() });
         let [table, pba] = regions;
         self.state.msix = Msix { table, pba, offset, entries, ..FromZeros::new_zeroed() };
         let control = Source::Virtual(u32::from(self.state.msix.control()));
