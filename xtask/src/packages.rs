@@ -5,6 +5,7 @@
 //! machine already trusts: the machine's apt never sees that release, and nothing of it is ever installed.
 
 use std::{
+    fmt::Write as _,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -101,8 +102,9 @@ fn source_list(machine: &[Archive], codename: &str, keyring: Option<&str>) -> Re
     let security = find(&format!("{codename}-security"));
     let mut list = String::new();
     let mut add = |kind: &str, archive: &Archive, release: &str| {
-        let key = archive.signed_by.as_deref().or(keyring).map_or(String::new(), |k| format!("[signed-by={k}] "));
-        list.push_str(&format!("{kind} {key}{} {release} main\n", archive.uri));
+        let key =
+            archive.signed_by.as_deref().or(keyring).map_or(String::new(), |k| format!("[signed-by={k}] "));
+        let _ = writeln!(list, "{kind} {key}{} {release} main", archive.uri);
     };
     add("deb", main, codename);
     add("deb-src", main, XEN_RELEASE);
@@ -135,7 +137,8 @@ impl Apt {
             .lines()
             .find_map(|l| l.strip_prefix("VERSION_CODENAME="))
             .context("/etc/os-release names no VERSION_CODENAME")?;
-        let keyring = Some("/usr/share/keyrings/debian-archive-keyring.gpg").filter(|k| Path::new(k).exists());
+        let keyring =
+            Some("/usr/share/keyrings/debian-archive-keyring.gpg").filter(|k| Path::new(k).exists());
         fs::write(dir.join("sources.list"), source_list(&archives(&text), codename, keyring)?)?;
         let at = dir.display();
         let config = dir.join("apt.conf");
@@ -165,7 +168,11 @@ impl Apt {
         let partial = to.with_extension("part");
         let _ = fs::remove_file(&partial);
         run::output(
-            self.command("/usr/lib/apt/apt-helper").arg("download-file").arg(&file.uri).arg(&partial).arg(&file.hash),
+            self.command("/usr/lib/apt/apt-helper")
+                .arg("download-file")
+                .arg(&file.uri)
+                .arg(&partial)
+                .arg(&file.hash),
         )
         .with_context(|| format!("cannot download {}", file.uri))?;
         fs::set_permissions(&partial, fs::Permissions::from_mode(0o644))?;
@@ -218,13 +225,17 @@ pub(crate) fn xen_source() -> Result<PathBuf> {
     let apt = Apt::open()?;
     let stanzas = run::output(apt.command("apt-cache").args(["showsrc", "--only-source", "xen"]))?;
     let mut offers = Vec::new();
-    for version in stanzas.lines().filter_map(|l| l.strip_prefix("Version: ")).filter(|v| v.starts_with("4.20.")) {
-        let uris = run::output(apt.command("apt-get").args(["source", "--print-uris", &format!("xen={version}")]))?;
+    for version in
+        stanzas.lines().filter_map(|l| l.strip_prefix("Version: ")).filter(|v| v.starts_with("4.20."))
+    {
+        let uris =
+            run::output(apt.command("apt-get").args(["source", "--print-uris", &format!("xen={version}")]))?;
         offers.extend(remotes(&uris).into_iter().filter(|r| r.name.ends_with(".orig.tar.xz")));
     }
     let pinned = format!("SHA256:{XEN_PINNED}");
     offers.sort_by(|a, b| a.name.cmp(&b.name));
-    let newest = offers.last().with_context(|| format!("{XEN_RELEASE} has no source of Xen 4.20 any more"))?;
+    let newest =
+        offers.last().with_context(|| format!("{XEN_RELEASE} has no source of Xen 4.20 any more"))?;
     let chosen = offers.iter().find(|r| r.hash == pinned).unwrap_or_else(|| {
         ui::say(format!("the pinned source of Xen is gone from the archive; taking {}", newest.name));
         newest
@@ -259,7 +270,9 @@ mod tests {
 
     #[test]
     fn reads_the_machines_archives() {
-        let found = archives("http://a/debian/|bookworm|main|$(SIGNED_BY)\nhttp://a/debian/|bookworm|contrib|\nhttp://s/|bookworm-security|main|/k.gpg\n");
+        let found = archives(
+            "http://a/debian/|bookworm|main|$(SIGNED_BY)\nhttp://a/debian/|bookworm|contrib|\nhttp://s/|bookworm-security|main|/k.gpg\n",
+        );
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].signed_by, None);
         assert_eq!(found[1].signed_by.as_deref(), Some("/k.gpg"));
@@ -267,7 +280,8 @@ mod tests {
 
     #[test]
     fn builds_the_private_list_from_them() {
-        let machine = archives("http://a/|bookworm|main|$(SIGNED_BY)\nhttp://s/|bookworm-security|main|/k.gpg\n");
+        let machine =
+            archives("http://a/|bookworm|main|$(SIGNED_BY)\nhttp://s/|bookworm-security|main|/k.gpg\n");
         let list = source_list(&machine, "bookworm", Some("/d.gpg")).unwrap();
         assert!(list.contains("deb [signed-by=/d.gpg] http://a/ bookworm main\n"));
         assert!(list.contains("deb-src [signed-by=/k.gpg] http://s/ trixie-security main\n"));
@@ -279,7 +293,11 @@ mod tests {
         let found = remotes("Reading lists...\n'http://a/xen.tar.xz' xen.tar.xz 12 SHA256:00ff\n");
         assert_eq!(
             found,
-            [Remote { uri: "http://a/xen.tar.xz".into(), name: "xen.tar.xz".into(), hash: "SHA256:00ff".into() }]
+            [Remote {
+                uri: "http://a/xen.tar.xz".into(),
+                name: "xen.tar.xz".into(),
+                hash: "SHA256:00ff".into()
+            }]
         );
     }
 }

@@ -57,7 +57,11 @@ pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
         .with_context(|| format!("cannot run {text}"))?;
     if !status.success() {
         let all = fs::read(log).unwrap_or_default();
-        bail!("{text}: {status}\n{}\nthe whole log: {}", tail(&String::from_utf8_lossy(&all), 15), log.display());
+        bail!(
+            "{text}: {status}\n{}\nthe whole log: {}",
+            tail(&String::from_utf8_lossy(&all), 15),
+            log.display()
+        );
     }
     Ok(())
 }
@@ -91,7 +95,8 @@ mod tests {
     fn a_failure_names_program_and_log() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        let error = logged(Command::new("sh").args(["-c", "echo why; exit 3"]), &log).unwrap_err().to_string();
+        let error =
+            logged(Command::new("sh").args(["-c", "echo why; exit 3"]), &log).unwrap_err().to_string();
         assert!(error.contains("why") && error.contains("log") && error.contains('3'), "{error}");
     }
 

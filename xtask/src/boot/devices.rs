@@ -108,7 +108,12 @@ pub(crate) const DEVICES: &[Device] = &[
         driver: "ahci",
         kind: Kind::Ahci,
         msix: false,
-        qemu: &["-drive", "if=none,id=ahci,file=ahci.raw,format=raw", "-device", "ide-hd,bus=ide.0,drive=ahci"],
+        qemu: &[
+            "-drive",
+            "if=none,id=ahci,file=ahci.raw,format=raw",
+            "-device",
+            "ide-hd,bus=ide.0,drive=ahci",
+        ],
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
@@ -42,7 +43,10 @@ impl Kernel {
             run::output(Command::new("/sbin/depmod").arg("-b").arg(&partial).arg(version))?;
             fs::rename(&partial, &root)?;
         }
-        Ok(Self { image: only(&root.join("boot"), "vmlinuz-")?, modules: only(&root.join("lib/modules"), "")? })
+        Ok(Self {
+            image: only(&root.join("boot"), "vmlinuz-")?,
+            modules: only(&root.join("lib/modules"), "")?,
+        })
     }
 
     /// The files to load for [`MODULES`], what a module needs before it.
@@ -68,8 +72,11 @@ fn stem(file: &str) -> &str {
 
 /// Orders modules by `modules.dep`, whose lines name a module and then what it needs, nearest first.
 fn load_order(dep: &str, wanted: &[&str]) -> Result<Vec<String>> {
-    let lines: BTreeMap<&str, (&str, &str)> =
-        dep.lines().filter_map(|l| l.split_once(':')).map(|(file, needs)| (stem(file), (file, needs))).collect();
+    let lines: BTreeMap<&str, (&str, &str)> = dep
+        .lines()
+        .filter_map(|l| l.split_once(':'))
+        .map(|(file, needs)| (stem(file), (file, needs)))
+        .collect();
     let mut order: Vec<String> = Vec::new();
     for name in wanted {
         let (file, needs) = lines.get(name).with_context(|| format!("the kernel has no module {name}"))?;
@@ -125,7 +132,12 @@ impl<W: Write> Archive<W> {
 }
 
 /// Writes the archive. `settings` become shell variables of `init.sh`; `payload` is what it writes and sends.
-pub(crate) fn write(to: &Path, kernel: &Kernel, settings: &BTreeMap<&str, String>, payload: &[u8]) -> Result<()> {
+pub(crate) fn write(
+    to: &Path,
+    kernel: &Kernel,
+    settings: &BTreeMap<&str, String>,
+    payload: &[u8],
+) -> Result<()> {
     let out = BufWriter::new(fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?);
     let mut archive = Archive { out, inode: 0, directories: Vec::new() };
     archive.file("init", include_bytes!("init.sh"))?;
@@ -146,11 +158,13 @@ pub(crate) fn write(to: &Path, kernel: &Kernel, settings: &BTreeMap<&str, String
     }
     let mut text = format!("modules='{}'\n", modules.join(" "));
     for (name, value) in settings {
-        text.push_str(&format!("{name}='{value}'\n"));
+        writeln!(text, "{name}='{value}'")?;
     }
     archive.file("settings", text.as_bytes())?;
-    let devices: String =
-        DEVICES.iter().map(|d| format!("{} 0000:{} {} {}\n", d.name, d.bdf, d.driver, d.kind.name())).collect();
+    let mut devices = String::new();
+    for d in DEVICES {
+        writeln!(devices, "{} 0000:{} {} {}", d.name, d.bdf, d.driver, d.kind.name())?;
+    }
     archive.file("devices", devices.as_bytes())?;
     archive.file("payload", payload)?;
     trailer(archive.out)?.flush()?;
@@ -184,7 +198,8 @@ mod tests {
 
     #[test]
     fn reads_ldd() {
-        let text = "\tlinux-vdso.so.1 (0x7f)\n\tlibpci.so.3 => /lib/libpci.so.3 (0x7f)\n\t/lib64/ld.so.2 (0x7f)\n";
+        let text =
+            "\tlinux-vdso.so.1 (0x7f)\n\tlibpci.so.3 => /lib/libpci.so.3 (0x7f)\n\t/lib64/ld.so.2 (0x7f)\n";
         assert_eq!(libraries(text), ["/lib/libpci.so.3", "/lib64/ld.so.2"]);
     }
 

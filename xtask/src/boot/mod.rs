@@ -1,15 +1,16 @@
 //! `cargo xtask boot`: real Xen, a real dom0, devices that are worked with.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::{
-    packages, ui,
+    packages,
     xen::{Build, Options},
 };
 
+mod compare;
 mod devices;
 mod initramfs;
 mod machine;
@@ -18,6 +19,7 @@ mod report;
 mod session;
 mod xen_state;
 
+use compare::{Difference, Expected, Side};
 use initramfs::Kernel;
 use machine::{Data, Image, Iommu};
 use report::Row;
@@ -59,12 +61,30 @@ enum Which {
     Both,
 }
 
+/// Everything that the boots of one command share.
+struct Plan<'a> {
+    kernel: &'a Kernel,
+    data: &'a Data,
+    echo_port: u16,
+    limits: Limits,
+    stress: bool,
+}
+
+/// One boot's result.
+struct Booted {
+    variant: &'static str,
+    iommu: Iommu,
+    rows: Vec<Row>,
+    lspci: String,
+    error: Option<String>,
+}
+
 /// `cargo xtask boot`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     packages::install(packages::BOOT)?;
     let kernel = Kernel::get()?;
     let options = |rust| Options { tree: args.xen.clone().filter(|_| rust), rust, debug: args.debug };
-    let mut variants: Vec<(&str, Build)> = Vec::new();
+    let mut variants: Vec<(&'static str, Build)> = Vec::new();
     if !args.c_vpci {
         variants.push(("rust", Build::make(&options(true))?));
     }
@@ -76,78 +96,81 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Amd => &[Iommu::Amd],
         Which::Both => &[Iommu::Intel, Iommu::Amd],
     };
-    let data = Arc::new(Data::draw()?);
-    let port = machine::echo_server()?;
-    let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
-    let mut rows = Vec::new();
-    let mut errors = Vec::new();
+    let plan = Plan {
+        kernel: &kernel,
+        data: &Data::draw()?,
+        echo_port: machine::echo_server()?,
+        limits: Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) },
+        stress: !args.quick,
+    };
+    let mut boots = Vec::new();
     for (variant, build) in &variants {
-        // The two machines run side by side.
-        let boots: Vec<_> = thread::scope(|scope| {
-            let running: Vec<_> = iommus
-                .iter()
-                .map(|iommu| {
-                    let (data, kernel) = (&data, &kernel);
-                    scope.spawn(move || boot(variant, build, kernel, *iommu, data, port, limits, !args.quick))
-                })
-                .collect();
-            running.into_iter().map(|thread| thread.join()).collect()
+        // The machines with one Xen run side by side.
+        let results: Vec<_> = thread::scope(|scope| {
+            let start = |iommu: &Iommu| {
+                let (plan, iommu) = (&plan, *iommu);
+                scope.spawn(move || boot(variant, build, iommu, plan))
+            };
+            let running: Vec<_> = iommus.iter().map(start).collect();
+            running.into_iter().map(thread::ScopedJoinHandle::join).collect()
         });
-        for boot in boots {
-            let Ok(boot) = boot else { bail!("a boot's thread panicked") };
-            let (mut found, error) = boot?;
-            rows.append(&mut found);
-            errors.extend(error);
+        for result in results {
+            boots.push(result.map_err(|_| anyhow!("a boot's thread panicked"))??);
         }
     }
-    if args.json {
-        println!("{}", report::json(&rows, &errors)?);
-    } else {
-        println!("{}", report::table(&rows));
-    }
-    for error in &errors {
-        ui::say(error);
-    }
-    let failed = rows.iter().filter(|r| !r.passed).count();
-    let summary = format!("{} of {} rows pass", rows.len() - failed, rows.len());
-    if failed > 0 || !errors.is_empty() {
-        bail!("{summary}");
-    }
-    ui::say(format!("PASS: {summary}"));
-    Ok(())
+    let differences = if args.compare { compare(&boots, iommus)? } else { Vec::new() };
+    report::Report::new(&boots, differences).finish(args.json)
 }
 
-fn boot(
-    variant: &str,
-    build: &Build,
-    kernel: &Kernel,
-    iommu: Iommu,
-    data: &Data,
-    port: u16,
-    limits: Limits,
-    stress: bool,
-) -> Result<(Vec<Row>, Option<String>)> {
+/// The differences between the two variants, for each IOMMU where both came to an end.
+fn compare(boots: &[Booted], iommus: &[Iommu]) -> Result<Vec<Difference>> {
+    let list = Expected::load()?;
+    let side = |variant: &str, iommu: Iommu| {
+        let boot = boots.iter().find(|b| b.variant == variant && b.iommu == iommu && b.error.is_none())?;
+        Some(Side { rows: boot.rows.iter().collect(), lspci: &boot.lspci })
+    };
+    let mut all = Vec::new();
+    for iommu in iommus {
+        if let (Some(c), Some(rust)) = (side("c", *iommu), side("rust", *iommu)) {
+            all.extend(compare::differences(iommu.name(), &c, &rust, &list));
+        }
+    }
+    Ok(all)
+}
+
+fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> Result<Booted> {
     let name = format!("{variant}-{}", iommu.name());
     let directory = machine::directory(&name)?;
     let mut settings = BTreeMap::from([
-        ("echo_port", port.to_string()),
+        ("echo_port", plan.echo_port.to_string()),
         ("data_bytes", machine::DATA_BYTES.to_string()),
         ("network_bytes", (1 << 20).to_string()),
         ("rounds", "10".to_owned()),
     ]);
-    if stress {
+    if plan.stress {
         settings.insert("stress", "yes".to_owned());
-        if variant != "c" {
+        // Xen's own vPCI does not survive this: see docs/differences.md.
+        if variant == "rust" {
+            let on_the_root_bus = devices::DEVICES.iter().filter(|d| d.msix && d.bdf.starts_with("00:"));
+            let addresses: Vec<String> = on_the_root_bus.map(|d| format!("0000:{}", d.bdf)).collect();
             settings.insert("storm", "40".to_owned());
-            settings.insert("storm_devices", "0000:00:02.0 0000:00:03.0 0000:00:1c.0 0000:00:1c.1".to_owned());
+            settings.insert("storm_devices", addresses.join(" "));
         }
     }
     let archive = directory.join("initramfs.cpio");
-    initramfs::write(&archive, kernel, &settings, &data.payload)?;
-    let image = Image { xen: &build.xen, kernel: &kernel.image, initramfs: &archive };
-    let session = Session { name, iommu, image, data, limits };
+    initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
+    let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive };
+    let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
     let (seen, result) = session.run();
-    let rows = report::rows(variant, iommu, &seen, data, stress);
-    let error = result.err().map(|e| format!("{e:#}\n{}", session::last_words(&session)));
-    Ok((rows, error))
+    let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress);
+    let lspci = compare::unpack(seen.transcript.block("lspci"));
+    if let Ok(text) = &lspci {
+        std::fs::write(directory.join("lspci.txt"), text)?;
+    }
+    let error = match (result, lspci.as_ref()) {
+        (Err(error), _) => Some(format!("{error:#}\n{}", session::last_words(&session))),
+        (Ok(()), Err(error)) => Some(format!("{}: {error:#}", session.name)),
+        (Ok(()), Ok(_)) => None,
+    };
+    Ok(Booted { variant, iommu, rows, lspci: lspci.unwrap_or_default(), error })
 }

@@ -127,8 +127,11 @@ pub(crate) fn interrupts(lines: &[String]) -> BTreeMap<String, Interrupts> {
         else {
             continue;
         };
-        let device: &mut Interrupts =
-            all.entry(name.to_owned()).or_insert_with(|| Interrupts { kind: kind.to_owned(), vectors: 0, count: 0 });
+        let device: &mut Interrupts = all.entry(name.to_owned()).or_insert_with(|| Interrupts {
+            kind: kind.to_owned(),
+            vectors: 0,
+            count: 0,
+        });
         device.vectors += 1;
         device.count += counts.get(irq).copied().unwrap_or(0);
     }

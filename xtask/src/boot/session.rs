@@ -207,7 +207,10 @@ impl Running<'_> {
         let mut answers = Vec::new();
         let mut keys = VecDeque::from(KEYS);
         while let Some((key, head)) = keys.pop_front() {
-            self.keyboard.write_all(&[key]).and_then(|()| self.keyboard.flush()).context("cannot press a key")?;
+            self.keyboard
+                .write_all(&[key])
+                .and_then(|()| self.keyboard.flush())
+                .context("cannot press a key")?;
             loop {
                 let Some(line) = self.next()? else { bail!("the machine went off") };
                 let Line::Xen(text) = line else { continue };
@@ -249,7 +252,8 @@ fn is_trouble(line: &str) -> bool {
 
 /// The end of a boot's console, for an error message.
 pub(crate) fn last_words(session: &Session<'_>) -> String {
-    let text = session.directory().ok().and_then(|d| std::fs::read(d.join("console.log")).ok()).unwrap_or_default();
+    let text =
+        session.directory().ok().and_then(|d| std::fs::read(d.join("console.log")).ok()).unwrap_or_default();
     run::tail(&String::from_utf8_lossy(&text), 12)
 }
 
@@ -268,7 +272,9 @@ mod tests {
         ] {
             assert!(is_trouble(bad), "{bad}");
         }
-        for good in ["(XEN) d0: bind: m_gsi=3 g_gsi=3", "[    0.1] Dentry cache hash table entries", "DEBUG: x"] {
+        for good in
+            ["(XEN) d0: bind: m_gsi=3 g_gsi=3", "[    0.1] Dentry cache hash table entries", "DEBUG: x"]
+        {
             assert!(good.contains("DEBUG") || !is_trouble(good), "{good}");
         }
     }

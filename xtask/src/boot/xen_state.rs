@@ -6,8 +6,12 @@ use serde::Serialize;
 
 /// The keys to press, each with the line its answer starts with. The last one only marks the end of the one before: a
 /// handler runs to its end before the next starts.
-pub(crate) const KEYS: [(u8, &str); 4] =
-    [(b'Q', "==== PCI devices ===="), (b'i', "IRQ information:"), (b'M', "MSI information:"), (b'n', "CPU\tNMI")];
+pub(crate) const KEYS: [(u8, &str); 4] = [
+    (b'Q', "==== PCI devices ===="),
+    (b'i', "IRQ information:"),
+    (b'M', "MSI information:"),
+    (b'n', "CPU\tNMI"),
+];
 
 /// dom0's share of Xen's interrupts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

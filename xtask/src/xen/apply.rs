@@ -97,8 +97,10 @@ fn hook(tree: &Path, from: &str, to: &str) -> Result<bool> {
         (0, 1) => return Ok(false),
         _ => bail!("{} does not have the one line `{from}`", path.display()),
     }
-    let replaced: String =
-        text.split_inclusive('\n').map(|l| if l.trim_end_matches('\n') == from { l.replace(from, to) } else { l.into() }).collect();
+    let replaced: String = text
+        .split_inclusive('\n')
+        .map(|l| if l.trim_end_matches('\n') == from { l.replace(from, to) } else { l.into() })
+        .collect();
     run::write_changed(&path, replaced.as_bytes())
 }
 
@@ -108,7 +110,8 @@ pub(crate) fn check_version(tree: &Path) -> Result<()> {
     let Ok(text) = fs::read_to_string(&makefile) else {
         bail!("{} is not a Xen source tree: there is no xen/Makefile in it", tree.display());
     };
-    let (Some(major), Some(minor)) = (variable(&text, "XEN_VERSION"), variable(&text, "XEN_SUBVERSION")) else {
+    let (Some(major), Some(minor)) = (variable(&text, "XEN_VERSION"), variable(&text, "XEN_SUBVERSION"))
+    else {
         bail!("{} does not say which version of Xen it is", makefile.display());
     };
     ensure!(
@@ -138,7 +141,8 @@ mod tests {
     fn tree(minor: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("xen/drivers/vpci")).unwrap();
-        let version = format!("# edit here\nexport XEN_VERSION       = 4\nexport XEN_SUBVERSION    = {minor}\n");
+        let version =
+            format!("# edit here\nexport XEN_VERSION       = 4\nexport XEN_SUBVERSION    = {minor}\n");
         fs::write(dir.path().join("xen/Makefile"), version).unwrap();
         fs::write(dir.path().join(HOOK.0), MAKEFILE).unwrap();
         fs::write(dir.path().join("xen/drivers/vpci/vpci.c"), "int x;\n").unwrap();

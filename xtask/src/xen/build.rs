@@ -83,7 +83,17 @@ fn make(tree: &Path, args: &[&str], log: &Path) -> Result<()> {
     let mut command = Command::new("make");
     command.arg("-C").arg(tree.join("xen")).args(args);
     // cargo's variables (RUSTFLAGS, MAKEFLAGS of its job server) mean something else to Xen's Makefiles.
-    for name in ["MAKEFLAGS", "CARGO_MAKEFLAGS", "MFLAGS", "MAKELEVEL", "CFLAGS", "LDFLAGS", "DEBUG", "TARGET", "HOST"] {
+    for name in [
+        "MAKEFLAGS",
+        "CARGO_MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "CFLAGS",
+        "LDFLAGS",
+        "DEBUG",
+        "TARGET",
+        "HOST",
+    ] {
         command.env_remove(name);
     }
     run::logged(&mut command, log).context("Xen does not build")
@@ -104,7 +114,8 @@ fn assertions(tree: &Path, log: &Path) -> Result<()> {
 fn unpack(name: &str) -> Result<PathBuf> {
     let tarball = packages::xen_source()?;
     let file = tarball.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let version = file.trim_start_matches("xen_").split(['+', '%', '.']).take(3).collect::<Vec<_>>().join(".");
+    let version =
+        file.trim_start_matches("xen_").split(['+', '%', '.']).take(3).collect::<Vec<_>>().join(".");
     let cache = run::directory(run::target().join(format!("cache/xen-{version}")))?;
     let tree = cache.join(name);
     if !tree.exists() {
