@@ -209,7 +209,8 @@ impl Function<'_> {
             let mask = lanes.mask();
             if has_effect && piece.lanes.contains(effect_lane) {
                 let old = if register.hardware & piece.lanes.mask() != 0 && lanes != piece.lanes {
-                    self.read_lanes(host, base, piece.lanes)
+                    let asked = self.state.mapping.asked(register.effect);
+                    asked.unwrap_or_else(|| self.read_lanes(host, base, piece.lanes))
                 } else {
                     register.value
                 };
@@ -253,13 +254,12 @@ impl Function<'_> {
 
     /// Whether the write would start or redirect a change of the p2m.
     fn changes_mapping(&self, register: &Register, lanes: Lanes, data: u32) -> bool {
-        if !lanes.contains(Lanes::from_bits(1)) {
-            // Both enable bits are in the first lane.
-            return false;
-        }
+        // Both enable bits are in the first lane.
+        let enables = lanes.contains(Lanes::from_bits(1));
         match register.effect {
-            Effect::Command => self.command_changes_mapping(data as u16), // CAST: COMMAND is the low word.
-            Effect::Rom => self.rom_changes_mapping(data),
+            // CAST: COMMAND is the low word.
+            Effect::Command => enables && self.command_changes_mapping(data as u16),
+            Effect::Rom => self.is_pending() || enables && self.rom_changes_mapping(data),
             _ => false,
         }
     }

@@ -15,6 +15,7 @@ use zerocopy::FromZeros;
 use crate::bar::{Bar, Presence};
 use crate::function::{BARS, Function, ROM};
 use crate::pages::{Pages, Remainder};
+use crate::register::Effect;
 use crate::{Host, Refusal};
 
 /// The other functions of the domain, for pages that BARs share.
@@ -59,6 +60,16 @@ pub(crate) struct Mapping {
 impl Mapping {
     pub(crate) const fn is_pending(&self) -> bool {
         self.active
+    }
+
+    /// What the register with this effect is to hold when all is done, if that is not what it holds now. A write of
+    /// a part of it keeps the rest of this.
+    pub(crate) fn asked(&self, effect: Effect) -> Option<u32> {
+        match effect {
+            Effect::Command if self.command_write => Some(u32::from(self.command)),
+            Effect::Rom if self.rom_write => Some(self.rom_value),
+            _ => None,
+        }
     }
 
     /// COMMAND gets this value when all is mapped as asked for.
