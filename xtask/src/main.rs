@@ -1,9 +1,12 @@
 //! The commands a person runs on this project. `cargo xtask help` lists them.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod bench;
 mod boot;
+mod ci;
 mod coverage;
 mod gates;
 mod library;
@@ -29,15 +32,24 @@ enum Command {
     Gates(gates::Args),
     Bench(bench::Args),
     Coverage(coverage::Args),
+    Ci(ci::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
         Command::Boot(args) => boot::run(&args),
         Command::Apply(args) => xen::apply(&args),
         Command::Remove(args) => xen::remove(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Coverage(args) => coverage::run(&args),
+        Command::Ci(args) => ci::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,0 +1,83 @@
+//! `cargo xtask ci`: everything that CI runs.
+
+use std::{env, process::Command, time::Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{packages, run, ui};
+
+/// Run everything that CI runs.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Go without what boots Xen, the longest part.
+    #[arg(long)]
+    no_boot: bool,
+}
+
+/// What the tests with a C++ compiler need.
+const PACKAGES: &[&str] = &["gcc", "g++", "libc6-dev"];
+
+/// One step: what it is called, and the words after `cargo`.
+struct Step {
+    name: &'static str,
+    words: &'static [&'static str],
+}
+
+const fn step(name: &'static str, words: &'static [&'static str]) -> Step {
+    Step { name, words }
+}
+
+const STEPS: &[Step] = &[
+    step("format", &["fmt", "--all", "--check"]),
+    step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    step("tests", &["test"]),
+    step("tests, C++17", &["test", "--quiet", "-p", "ffi", "--features", "cxx", "--test", "header"]),
+    step("tests, dumps", &["test", "--quiet", "-p", "tests", "--features", "corpus", "--test", "corpus"]),
+    step("coverage", &["xtask", "coverage"]),
+    step("gates", &["xtask", "gates"]),
+    step("bench", &["xtask", "bench"]),
+    step("differential", &["xtask", "differential"]),
+    step("fuzz", &["xtask", "fuzz", "--seconds", "15"]),
+];
+
+const BOOT: Step = step("boot", &["xtask", "boot", "--compare"]);
+
+/// `cargo xtask ci`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    packages::install(PACKAGES)?;
+    let mut rows = Vec::new();
+    let mut failed = Vec::new();
+    for step in STEPS.iter().chain((!args.no_boot).then_some(&BOOT)) {
+        ui::say(format!("── {}", step.name));
+        let start = Instant::now();
+        let passed = execute(step)?;
+        let seconds = start.elapsed().as_secs();
+        rows.push(vec![step.name.to_owned(), if passed { "pass" } else { "FAIL" }.to_owned(), format!("{seconds} s")]);
+        if !passed {
+            failed.push(step.name);
+        }
+    }
+    println!("{}", ui::table(&["step", "verdict", "time"], rows));
+    if !failed.is_empty() {
+        bail!("{} of {} steps fail: {}", failed.len(), STEPS.len() + 1, failed.join(", "));
+    }
+    println!("All steps pass.");
+    Ok(())
+}
+
+/// Runs a step with its output shown. Whether it passed.
+fn execute(step: &Step) -> Result<bool> {
+    // This program is what `cargo xtask` would run, and need not be built again.
+    let own = step.words.first() == Some(&"xtask");
+    let mut command = if own {
+        let mut command = Command::new(env::current_exe().context("cannot find this program")?);
+        command.args(step.words.iter().skip(1));
+        command
+    } else {
+        let mut command = Command::new(env!("CARGO"));
+        command.args(step.words);
+        command
+    };
+    let status = command.current_dir(run::workspace()).status().with_context(|| format!("cannot run {}", step.name))?;
+    Ok(status.success())
+}
