@@ -518,11 +518,11 @@ int32_t rvpci_define(struct rvpci_device *device,
                      const struct rvpci_register *register_);
 
 /**
- * Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. MSI
- * and MSI-X cannot be hidden once they are mediated.
+ * Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. PIRQs of
+ * MSI or MSI-X are given back.
  *
- * Lock: shared, and the device's. Work: at most 1,100 configuration reads.
- * Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range, -EOPNOTSUPP for MSI and MSI-X.
+ * Lock: shared, and the device's. Work: at most 1,100 configuration reads, and the device's MSI-X vectors.
+ * Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range.
  *
  * # Safety
  *

@@ -11,7 +11,7 @@ use vpci::{
 };
 
 use crate::abi::{
-    EINVAL, ENOENT, EOPNOTSUPP, Errno, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS, RVPCI_NEEDS_EXCLUSIVE,
+    EINVAL, ENOENT, Errno, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS, RVPCI_NEEDS_EXCLUSIVE,
     RVPCI_PENDING, RVPCI_VIEW_HARDWARE, rvpci_device_info, rvpci_register,
 };
 use crate::domain::{self, rvpci_domain};
@@ -373,11 +373,11 @@ pub unsafe extern "C" fn rvpci_define(device: *mut rvpci_device, register: *cons
     function.define(&definition).err().map_or(0, Errno::errno)
 }
 
-/// Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. MSI
-/// and MSI-X cannot be hidden once they are mediated.
+/// Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. PIRQs of
+/// MSI or MSI-X are given back.
 ///
-/// Lock: shared, and the device's. Work: at most 1,100 configuration reads.
-/// Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range, -EOPNOTSUPP for MSI and MSI-X.
+/// Lock: shared, and the device's. Work: at most 1,100 configuration reads, and the device's MSI-X vectors.
+/// Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range.
 ///
 /// # Safety
 ///
@@ -391,13 +391,7 @@ pub unsafe extern "C" fn rvpci_hide_capability(device: *mut rvpci_device, id: u3
         function.hide_extended(&xen, ExtendedId(id))
     } else {
         let Ok(id) = u8::try_from(id) else { return -EINVAL };
-        let id = CapabilityId(id);
-        if id == CapabilityId::MSI && function.state.msi().is_some()
-            || id == CapabilityId::MSIX && function.state.msix().is_some()
-        {
-            return -EOPNOTSUPP;
-        }
-        function.hide_capability(&xen, id)
+        function.hide_capability(&xen, CapabilityId(id))
     };
     if found { 0 } else { -ENOENT }
 }
