@@ -25,8 +25,8 @@ fn write_message(machine: &mut Machine, to: u32, vector: u32) {
     machine.write(0, CAP + data, 2, vector);
 }
 
-fn message(to: u64, vector: u32) -> Option<Message> {
-    Some(Message { address: 0xfee0_0000 | to << 12, data: vector })
+const fn message(to: u64, vector: u32) -> Message {
+    Message { address: 0xfee0_0000 | to << 12, data: vector }
 }
 
 fn bound(machine: &Machine) -> Option<Message> {
@@ -111,7 +111,7 @@ fn b33_enable_and_disable() {
     machine.host.take_events();
     machine.write(0, CONTROL, 2, 0x0001);
     assert_eq!(machine.host.take_writes(), [(CONTROL, Width::Word, 0x0081)]);
-    assert_eq!(bound(&machine), message(2, 0x31));
+    assert_eq!(bound(&machine), Some(message(2, 0x31)));
     assert_eq!(machine.host.pirqs().msi().unwrap().purpose, Purpose::Msi(1));
     assert_eq!(machine.read(0, CONTROL, 2), 0x0081);
     assert!(machine.state(0).msi().unwrap().pirq().is_some());
@@ -123,7 +123,7 @@ fn b33_enable_and_disable() {
     assert_eq!(machine.read(0, CONTROL, 2), 0x0080);
     assert_eq!(machine.read(0, ADDRESS, 4), 0xfee0_2000, "the message stays");
     machine.write(0, CONTROL, 1, 0x01);
-    assert_eq!(bound(&machine), message(2, 0x31), "a byte write enables as well");
+    assert_eq!(bound(&machine), Some(message(2, 0x31)), "a byte write enables as well");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn b33_another_number_of_vectors_while_enabled() {
     machine.host.take_events();
     machine.write(0, CONTROL, 2, 0x0031);
     assert_eq!(machine.host.pirqs().msi().unwrap().purpose, Purpose::Msi(8));
-    assert_eq!(bound(&machine), message(0, 0x40));
+    assert_eq!(bound(&machine), Some(message(0, 0x40)));
     assert_eq!(machine.host.take_writes(), [(CONTROL, Width::Word, 0x00b7)]);
     assert_eq!(machine.state(0).msi().unwrap().vectors(), (8, 8));
 }
@@ -169,7 +169,7 @@ fn b33_no_pirq_no_msi() {
     assert!(machine.host.pirqs().is_empty());
     assert_eq!(machine.state(0).refusals(Refusal::Interrupt), 1);
     machine.write(0, CONTROL, 2, 0x0011);
-    assert_eq!(bound(&machine), message(0, 0x40), "the next attempt succeeds");
+    assert_eq!(bound(&machine), Some(message(0, 0x40)), "the next attempt succeeds");
     // While enabled: what there was is gone.
     machine.host.fail(Import::MapMsi, 0);
     machine.write(0, CONTROL, 2, 0x0031);
@@ -187,7 +187,7 @@ fn b33_a_message_that_cannot_be_bound_is_no_error() {
     assert_eq!((machine.host.pirqs().len(), bound(&machine)), (1, None));
     assert_eq!(machine.state(0).refusals(Refusal::Interrupt), 1);
     write_message(&mut machine, 1, 0x40);
-    assert_eq!(bound(&machine), message(1, 0x40));
+    assert_eq!(bound(&machine), Some(message(1, 0x40)));
     machine.write(0, ADDRESS, 4, 0x1000);
     assert_eq!(bound(&machine), None);
     machine.write(0, CONTROL, 2, 0x0000);
@@ -201,10 +201,10 @@ fn b34_a_new_message_is_bound_at_once() {
         write_message(&mut machine, 0, 0x40);
         machine.write(0, CONTROL, 2, 0x0001);
         write_message(&mut machine, 5, 0x61);
-        assert_eq!(bound(&machine), message(5, 0x61));
+        assert_eq!(bound(&machine), Some(message(5, 0x61)));
         assert_eq!(machine.host.pirqs().len(), 1);
         machine.write(0, ADDRESS + 1, 1, 0x70);
-        assert_eq!(bound(&machine), message(7, 0x61), "a byte of the address");
+        assert_eq!(bound(&machine), Some(message(7, 0x61)), "a byte of the address");
     }
     let mut machine = function(0x0080);
     write_message(&mut machine, 0, 0x40);
@@ -213,7 +213,7 @@ fn b34_a_new_message_is_bound_at_once() {
     assert_eq!(bound(&machine), None, "an address above 4 GiB is none of an interrupt");
     assert_eq!(machine.state(0).msi().unwrap().message().address, 0x1_fee0_0000);
     machine.write(0, CAP + 8, 4, 0);
-    assert_eq!(bound(&machine), message(0, 0x40));
+    assert_eq!(bound(&machine), Some(message(0, 0x40)));
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_dword_write_of_the_header_reaches_control() {
     machine.host.take_events();
     machine.write(0, CAP, 4, 0x0001_ffff);
     assert_eq!(machine.read(0, CAP, 4), 0x0081_0005);
-    assert_eq!(bound(&machine), message(0, 0x40));
+    assert_eq!(bound(&machine), Some(message(0, 0x40)));
 }
 
 #[test]

@@ -119,7 +119,10 @@ impl Pair {
                         panic!("{access:x?} reached hardware behind a virtual register: {event:x?}")
                     }
                     None => {
-                        assert!((first..end).contains(&byte), "{access:x?} reached beyond itself: {event:x?}")
+                        assert!(
+                            (first..end).contains(&byte),
+                            "{access:x?} reached beyond itself: {event:x?}"
+                        );
                     }
                 }
             }

@@ -1,0 +1,269 @@
+//! Who owns an address, and who a trapped page.
+
+use std::collections::HashMap;
+
+use capabilities::Sbdf;
+use tests::random::Random;
+use vpci::{Domain, DomainError, Handle, Kind, Owner, Pages, Slot, Window, find_slot, find_window};
+use zerocopy::FromZeros;
+
+/// The memory of a domain's tables.
+struct Tables {
+    owners: u32,
+    windows_used: u32,
+    slots: Vec<Slot>,
+    windows: Vec<Window>,
+}
+
+impl Tables {
+    fn new(slots: usize) -> Self {
+        Self {
+            owners: 0,
+            windows_used: 0,
+            slots: std::iter::repeat_with(Slot::new_zeroed).take(slots).collect(),
+            windows: std::iter::repeat_with(Window::new_zeroed).take(slots).collect(),
+        }
+    }
+
+    fn domain(&mut self) -> Domain<'_> {
+        Domain {
+            owners: &mut self.owners,
+            windows_used: &mut self.windows_used,
+            slots: &mut self.slots,
+            windows: &mut self.windows,
+        }
+    }
+
+    fn set(&mut self, sbdf: u32, owner: Owner) -> Result<(), DomainError> {
+        self.domain().set_owner(Sbdf(sbdf), owner)
+    }
+
+    fn owner(&self, sbdf: u32) -> Owner {
+        find_slot(&self.slots, Sbdf(sbdf)).map_or(Owner::Default, Slot::owner)
+    }
+
+    fn window(&self, frame: u64) -> Option<Handle> {
+        find_window(&self.windows[..self.windows_used as usize], frame)
+    }
+}
+
+fn function(handle: u64) -> Owner {
+    Owner::Function(Handle(handle))
+}
+
+#[test]
+fn owners_come_and_go() {
+    let mut tables = Tables::new(8);
+    assert_eq!(tables.owner(0), Owner::Default);
+    tables.set(0, function(u64::MAX)).unwrap();
+    tables.set(1, Owner::ReadOnly).unwrap();
+    tables.set(u32::MAX, Owner::Hidden).unwrap();
+    assert_eq!(tables.owner(0), function(u64::MAX));
+    assert_eq!(tables.owner(1), Owner::ReadOnly);
+    assert_eq!(tables.owner(u32::MAX), Owner::Hidden);
+    assert_eq!(tables.owner(2), Owner::Default);
+    let slot = find_slot(&tables.slots, Sbdf(0)).unwrap();
+    assert_eq!(
+        (slot.kind(), slot.handle(), slot.function()),
+        (Kind::Function, Handle(u64::MAX), Some(slot.handle()))
+    );
+    let slot = find_slot(&tables.slots, Sbdf(1)).unwrap();
+    assert_eq!((slot.kind(), slot.handle(), slot.function()), (Kind::ReadOnly, Handle(0), None));
+    tables.set(0, Owner::Default).unwrap();
+    tables.set(0, Owner::Default).unwrap();
+    assert_eq!((tables.owner(0), tables.owners), (Owner::Default, 2));
+    assert_eq!(tables.owner(1), Owner::ReadOnly);
+}
+
+#[test]
+fn an_address_has_one_owner() {
+    let mut tables = Tables::new(8);
+    tables.set(0x10, function(1)).unwrap();
+    assert_eq!(tables.set(0x10, function(1)), Ok(()), "the same owner again");
+    for owner in [function(2), Owner::ReadOnly, Owner::Hidden] {
+        assert_eq!(tables.set(0x10, owner), Err(DomainError::Taken));
+    }
+    assert_eq!((tables.owner(0x10), tables.owners), (function(1), 1));
+}
+
+#[test]
+fn a_table_is_at_most_half_full() {
+    for size in [2usize, 4, 64] {
+        let mut tables = Tables::new(size);
+        let room = u32::try_from(size / 2).unwrap();
+        for n in 0..room {
+            assert_eq!(tables.set(n, function(n.into())), Ok(()));
+        }
+        assert_eq!(tables.set(room, function(0)), Err(DomainError::Full));
+        assert_eq!(tables.set(room, Owner::Default), Ok(()));
+        assert_eq!(tables.set(0, function(0)), Ok(()), "what is there stays");
+        assert_eq!(tables.owner(room), Owner::Default);
+        tables.set(0, Owner::Default).unwrap();
+        assert_eq!(tables.set(room, function(9)), Ok(()));
+    }
+}
+
+#[test]
+fn a_table_without_room_finds_nothing() {
+    let mut tables = Tables::new(0);
+    assert_eq!(tables.owner(0), Owner::Default);
+    assert_eq!(tables.set(0, Owner::Hidden), Err(DomainError::Full));
+    assert_eq!(tables.set(0, Owner::Default), Ok(()));
+    assert_eq!(tables.window(0), None);
+}
+
+/// Addresses as machines have them, and addresses without order.
+fn random_sbdf(random: &mut Random, clustered: bool) -> u32 {
+    if clustered {
+        let bus = random.pick(&[0, 0, 1, 0x80]) << 8;
+        bus | random.below(0x40)
+    } else {
+        random.bits32() & random.pick(&[0xffff, 0xff00_ffff, u32::MAX])
+    }
+}
+
+#[test]
+fn random_owners_against_a_map() {
+    let mut random = Random::new(0x646f_6d61);
+    for round in 0..400 {
+        let size = 2usize << random.below(8);
+        let clustered = random.one_in(2);
+        let mut tables = Tables::new(size);
+        let mut model: HashMap<u32, Owner> = HashMap::new();
+        for _ in 0..400 {
+            let known = model.keys().min().copied().filter(|_| random.one_in(4));
+            let sbdf = known.unwrap_or_else(|| random_sbdf(&mut random, clustered));
+            let handle = u64::from(random.below(3));
+            let owner = random.pick(&[Owner::Default, Owner::ReadOnly, Owner::Hidden, function(handle)]);
+            let expected = match (owner, model.get(&sbdf)) {
+                (Owner::Default, _) => Ok(()),
+                (_, Some(present)) if *present == owner => Ok(()),
+                (_, Some(_)) => Err(DomainError::Taken),
+                (_, None) if (model.len() + 1) * 2 > size => Err(DomainError::Full),
+                (_, None) => Ok(()),
+            };
+            assert_eq!(tables.set(sbdf, owner), expected, "round {round}: {sbdf:#x} to {owner:?}");
+            if owner == Owner::Default {
+                model.remove(&sbdf);
+            } else if expected.is_ok() {
+                model.insert(sbdf, owner);
+            }
+            let other = random_sbdf(&mut random, clustered);
+            assert_eq!(tables.owner(other), model.get(&other).copied().unwrap_or(Owner::Default));
+            // A full table removes at random, or it would stay full.
+            if model.len() * 2 == size && random.one_in(2) {
+                let gone = model.keys().max().copied().unwrap();
+                model.remove(&gone);
+                tables.set(gone, Owner::Default).unwrap();
+            }
+        }
+        check(&tables, &model);
+    }
+}
+
+/// All owners of the model are found, and no others are there.
+fn check(tables: &Tables, model: &HashMap<u32, Owner>) {
+    assert_eq!(tables.owners as usize, model.len());
+    for (sbdf, owner) in model {
+        assert_eq!(tables.owner(*sbdf), *owner, "{sbdf:#x}");
+    }
+    let mut functions: Vec<u64> =
+        tables.slots.iter().filter_map(Slot::function).map(|handle| handle.0).collect();
+    let of = |owner: &Owner| if let Owner::Function(Handle(handle)) = owner { Some(*handle) } else { None };
+    let mut expected: Vec<u64> = model.values().filter_map(of).collect();
+    functions.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(functions, expected);
+}
+
+#[test]
+fn a_cluster_round_the_end_of_the_table_survives_removals() {
+    // All addresses of a bus in a table that they half fill, taken away in many orders.
+    let mut random = Random::new(7);
+    for _ in 0..50 {
+        let mut tables = Tables::new(512);
+        let mut model: HashMap<u32, Owner> = (0..256).map(|n| (n, function(n.into()))).collect();
+        for (sbdf, owner) in &model {
+            tables.set(*sbdf, *owner).unwrap();
+        }
+        while !model.is_empty() {
+            let gone = random.below(256);
+            if model.remove(&gone).is_some() {
+                tables.set(gone, Owner::Default).unwrap();
+                if random.one_in(16) {
+                    check(&tables, &model);
+                }
+            }
+        }
+        check(&tables, &model);
+        assert!(tables.slots.iter().all(|slot| slot.kind() == Kind::Empty));
+    }
+}
+
+#[test]
+fn a_domain_grows_by_being_taken_over() {
+    let mut random = Random::new(3);
+    let mut tables = Tables::new(2);
+    let mut model = HashMap::new();
+    for n in 0..1000u32 {
+        let sbdf = random_sbdf(&mut random, false);
+        if model.contains_key(&sbdf) {
+            continue;
+        }
+        if tables.set(sbdf, function(n.into())) == Err(DomainError::Full) {
+            let mut larger = Tables::new(tables.slots.len() * 2);
+            larger.domain().take_over(&tables.domain()).unwrap();
+            check(&larger, &model);
+            for frame in 0..u64::from(n) {
+                assert_eq!(larger.window(frame * 4), tables.window(frame * 4));
+            }
+            tables = larger;
+            tables.set(sbdf, function(n.into())).unwrap();
+        }
+        model.insert(sbdf, function(n.into()));
+        let frame = u64::from(n) * 4;
+        tables.domain().set_windows(Handle(n.into()), [Some(Pages { first: frame, last: frame }), None]);
+    }
+    check(&tables, &model);
+    let mut small = Tables::new(64);
+    assert_eq!(small.domain().take_over(&tables.domain()), Err(DomainError::Full));
+}
+
+#[test]
+fn windows_belong_to_their_function() {
+    let mut tables = Tables::new(8);
+    let pages = |first, last| Some(Pages { first, last });
+    assert_eq!(tables.window(0), None, "an unused window traps nothing");
+    tables.domain().set_windows(Handle(1), [pages(0x10, 0x12), pages(0x20, 0x20)]);
+    tables.domain().set_windows(Handle(2), [None, pages(0x30, 0x30)]);
+    let owners =
+        [(0x0f, None), (0x10, Some(1)), (0x12, Some(1)), (0x13, None), (0x20, Some(1)), (0x30, Some(2))];
+    for (frame, owner) in owners {
+        assert_eq!(tables.window(frame), owner.map(Handle), "{frame:#x}");
+    }
+    // New windows take the place of the old ones.
+    tables.domain().set_windows(Handle(1), [pages(0x40, 0x41), None]);
+    assert_eq!(
+        (tables.window(0x10), tables.window(0x20), tables.window(0x41)),
+        (None, None, Some(Handle(1)))
+    );
+    assert_eq!((tables.window(0x30), tables.windows_used), (Some(Handle(2)), 2));
+    tables.domain().set_windows(Handle(2), [None, None]);
+    tables.domain().set_windows(Handle(3), [None, None]);
+    assert_eq!((tables.window(0x30), tables.window(0x40), tables.windows_used), (None, Some(Handle(1)), 1));
+}
+
+#[test]
+fn every_owner_has_room_for_two_windows() {
+    let mut tables = Tables::new(64);
+    for n in 0..32 {
+        tables.set(u32::try_from(n).unwrap(), function(n)).unwrap();
+        let pages = |frame| Some(Pages { first: frame, last: frame });
+        tables.domain().set_windows(Handle(n), [pages(2 * n), pages(2 * n + 1)]);
+    }
+    for frame in 0..64 {
+        assert_eq!(tables.window(frame), Some(Handle(frame / 2)));
+    }
+    tables.domain().set_windows(Handle(99), [Some(Pages { first: 100, last: 100 }), None]);
+    assert_eq!((tables.window(100), tables.windows_used), (None, 64), "there is no room for more");
+}
