@@ -68,6 +68,15 @@ pub enum Preempt {
     Every(u32),
 }
 
+/// Calls that fail: of one import, those in `first` to `last`, and `second`.
+#[derive(Clone, Copy)]
+struct Fault {
+    import: Import,
+    first: u32,
+    last: u32,
+    second: Option<u32>,
+}
+
 /// A host with one domain.
 pub struct FakeHost {
     devices: RefCell<HashMap<u32, Device>>,
@@ -78,7 +87,7 @@ pub struct FakeHost {
     preempt: Cell<Preempt>,
     opportunities: Cell<u32>,
     calls: RefCell<BTreeMap<Import, u32>>,
-    fault: Cell<Option<(Import, u32)>>,
+    fault: Cell<Option<Fault>>,
     host_masks: Cell<bool>,
 }
 
@@ -156,8 +165,22 @@ impl FakeHost {
 
     /// The `n`-th call of `import` from now on fails, counted from 0.
     pub fn fail(&self, import: Import, n: u32) {
-        self.calls.borrow_mut().remove(&import);
-        self.fault.set(Some((import, n)));
+        self.set_fault(Fault { import, first: n, last: n, second: None });
+    }
+
+    /// The `n`-th call of `import` from now on fails, and all behind it.
+    pub fn fail_from(&self, import: Import, n: u32) {
+        self.set_fault(Fault { import, first: n, last: u32::MAX, second: None });
+    }
+
+    /// The `first` and the `second` call of `import` from now on fail.
+    pub fn fail_twice(&self, import: Import, first: u32, second: u32) {
+        self.set_fault(Fault { import, first, last: first, second: Some(second) });
+    }
+
+    fn set_fault(&self, fault: Fault) {
+        self.calls.borrow_mut().remove(&fault.import);
+        self.fault.set(Some(fault));
     }
 
     /// Nothing fails any more.
@@ -197,8 +220,10 @@ impl FakeHost {
     fn fails(&self, import: Import) -> bool {
         let mut calls = self.calls.borrow_mut();
         let count = calls.entry(import).or_default();
+        let n = *count;
         *count += 1;
-        self.fault.get() == Some((import, *count - 1))
+        let fails = |fault: Fault| (fault.first..=fault.last).contains(&n) || fault.second == Some(n);
+        self.fault.get().is_some_and(|fault| fault.import == import && fails(fault))
     }
 
     fn refuse(&self, import: Import) -> Result<(), HostError> {

@@ -119,6 +119,11 @@ impl Machine {
         self.host.device(self.sbdf(number))
     }
 
+    /// Whether a function is under mediation.
+    pub fn is_attached(&self, number: usize) -> bool {
+        self.places[number].attached
+    }
+
     /// The state of a function.
     pub fn state(&self, number: usize) -> &State {
         &self.places[number].state

@@ -420,14 +420,15 @@ fn a_rom_that_cannot_be_mapped_leaves_the_bars_alone() {
 }
 
 #[test]
-fn a_frame_that_is_mapped_otherwise_is_no_crash() {
+fn bars_at_the_end_of_the_address_space() {
     let mut machine = Machine::default();
     machine.add(Device::endpoint(1, 1).with_bar32(0, 0xfe00_0000, 0x1000).with_command(2));
-    // A BAR at the end of the address space, and one whose end passes it.
+    // One that ends with the address space, and one just below 4 GiB.
     let mut far = Device::endpoint(2, 2).with_bar64(0, 0xffff_ffff_ffff_0000, 0x1_0000);
-    far.set(0x18, Width::Dword, 0xfff0_0000);
-    far.allow(0x18, Width::Dword, 0xfff0_0000);
+    far = far.with_bar32(2, 0xfff0_0000, 0x10_0000);
     machine.add(far.with_command(2));
+    assert!(machine.host.p2m().has_all(pages(0xf_ffff_ffff_fff0, 0xf_ffff_ffff_ffff)));
+    assert!(machine.host.p2m().has_all(pages(0xfff00, 0xfffff)));
     assert_eq!(machine.device(1).command(), 2);
     machine.detach(1);
     machine.detach(0);

@@ -38,8 +38,8 @@ fn write_entry(machine: &mut Machine, n: u64, vector: u32, masked: bool) {
     }
 }
 
-fn message(vector: u32) -> Option<Message> {
-    Some(Message { address: 0xfee0_0000, data: vector })
+const fn message(vector: u32) -> Message {
+    Message { address: 0xfee0_0000, data: vector }
 }
 
 /// What MSI-X vector `n` delivers.
@@ -163,16 +163,20 @@ fn b38_enabling_binds_what_is_unmasked_and_written() {
     machine.mmio_write(entry(2) + 12, 4, 0); // unmasked, never written
     assert!(machine.host.pirqs().is_empty(), "nothing is bound while MSI-X is disabled");
     control(&mut machine, ENABLE);
-    assert_eq!(bound(&machine, 0), message(0x40));
+    assert_eq!(bound(&machine, 0), Some(message(0x40)));
     assert_eq!(machine.host.pirqs().msix(0).unwrap().purpose, Purpose::Msix(0, BAR));
     assert_eq!(machine.host.pirqs().len(), 1);
     write_entry(&mut machine, 7, 0x47, false);
-    assert_eq!(bound(&machine, 7), message(0x47));
+    assert_eq!(bound(&machine, 7), Some(message(0x47)));
     assert!(machine.vectors(0)[7].pirq().is_some());
     control(&mut machine, 0);
     assert!(machine.host.pirqs().is_empty());
     control(&mut machine, ENABLE);
-    assert_eq!((bound(&machine, 0), bound(&machine, 7)), (message(0x40), message(0x47)), "messages are kept");
+    assert_eq!(
+        (bound(&machine, 0), bound(&machine, 7)),
+        (Some(message(0x40)), Some(message(0x47))),
+        "messages are kept"
+    );
 }
 
 #[test]
@@ -182,13 +186,13 @@ fn b38_the_function_mask() {
     write_entry(&mut machine, 0, 0x40, false);
     assert!(machine.host.pirqs().is_empty(), "nothing is bound under the function mask");
     control(&mut machine, ENABLE);
-    assert_eq!(bound(&machine, 0), message(0x40));
+    assert_eq!(bound(&machine, 0), Some(message(0x40)));
     control(&mut machine, ENABLE | MASK);
-    assert_eq!(bound(&machine, 0), message(0x40), "a mask takes nothing away");
+    assert_eq!(bound(&machine, 0), Some(message(0x40)), "a mask takes nothing away");
     write_entry(&mut machine, 0, 0x50, true);
     machine.mmio_write(entry(0) + 12, 4, 0);
     control(&mut machine, ENABLE);
-    assert_eq!(bound(&machine, 0), message(0x50), "what was written under the mask counts behind it");
+    assert_eq!(bound(&machine, 0), Some(message(0x50)), "what was written under the mask counts behind it");
     assert_eq!(machine.host.pirqs().len(), 1);
     control(&mut machine, MASK);
     assert!(machine.host.pirqs().is_empty());
@@ -275,13 +279,13 @@ fn b42_a_message_takes_effect_when_it_is_unmasked() {
     let mut machine = machine();
     control(&mut machine, ENABLE);
     write_entry(&mut machine, 0, 0x40, false);
-    assert_eq!(bound(&machine, 0), message(0x40));
+    assert_eq!(bound(&machine, 0), Some(message(0x40)));
     machine.mmio_write(entry(0) + 8, 4, 0x41);
-    assert_eq!(bound(&machine, 0), message(0x40), "unmasked: the old message is delivered on");
+    assert_eq!(bound(&machine, 0), Some(message(0x40)), "unmasked: the old message is delivered on");
     machine.mmio_write(entry(0) + 12, 4, 1);
     assert_eq!(machine.host.pirqs().msix(0).unwrap().masked, 1);
     machine.mmio_write(entry(0) + 12, 4, 0);
-    assert_eq!(bound(&machine, 0), message(0x41));
+    assert_eq!(bound(&machine, 0), Some(message(0x41)));
     assert_eq!(machine.host.pirqs().msix(0).unwrap().masked, 0);
     assert_eq!(machine.host.pirqs().len(), 1);
     // A mask and unmask without a new message keeps the PIRQ.
@@ -307,17 +311,17 @@ fn b42_what_cannot_be_bound_is_tried_again() {
         assert_eq!(machine.mmio_read(entry(0) + 12, 4), Some(0), "the table says what was written");
         machine.mmio_write(entry(0) + 12, 4, 1);
         machine.mmio_write(entry(0) + 12, 4, 0);
-        assert_eq!(bound(&machine, 0), message(0x40));
+        assert_eq!(bound(&machine, 0), Some(message(0x40)));
         // The same when the control register binds.
         control(&mut machine, 0);
         write_entry(&mut machine, 1, 0x41, false);
         machine.host.fail(import, 1);
         control(&mut machine, ENABLE);
-        assert_eq!((bound(&machine, 0), bound(&machine, 1)), (message(0x40), None));
+        assert_eq!((bound(&machine, 0), bound(&machine, 1)), (Some(message(0x40)), None));
         assert_eq!(machine.state(0).refusals(Refusal::Interrupt), 2);
         machine.mmio_write(entry(1) + 12, 4, 1);
         machine.mmio_write(entry(1) + 12, 4, 0);
-        assert_eq!(bound(&machine, 1), message(0x41));
+        assert_eq!(bound(&machine, 1), Some(message(0x41)));
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) enum Presence {
     Partial,
     /// All pages that it shall have.
     Present,
+    /// Pages that the host did not unmap, and no work on them: they are tried again with the next change. Until then
+    /// the BAR stays where it is.
+    Stuck,
 }
 
 /// A BAR or the expansion ROM of a function.

@@ -53,6 +53,8 @@ pub(crate) struct Mapping {
     command: u16,
     /// The BAR being worked on, counted from 1; 0 for none.
     current: u8,
+    /// Whether a page of that BAR could not be unmapped.
+    stuck: bool,
     /// The next frame of that BAR.
     next: u64,
 }
@@ -99,6 +101,9 @@ impl Function<'_> {
         mapping.current = 0;
         for (at, bar) in self.state.bars.iter_mut().enumerate() {
             bar.wanted = memory && (at != ROM || rom) && bar.pages().is_some();
+            if bar.presence == Presence::Stuck {
+                bar.presence = Presence::Partial;
+            }
         }
     }
 
@@ -119,8 +124,11 @@ impl Function<'_> {
 
     /// Unmaps everything, without pausing and without touching the registers: the function goes away.
     pub(crate) fn unmap_all<H: Host, S: Siblings>(&mut self, host: &H, siblings: &S) {
-        self.retarget(false, false);
-        while !self.advance(host, siblings) {}
+        // What cannot be unmapped is tried twice: nobody asks again.
+        for _ in 0..2 {
+            self.retarget(false, false);
+            while !self.advance(host, siblings) {}
+        }
         self.state.mapping = FromZeros::new_zeroed();
     }
 
@@ -138,7 +146,11 @@ impl Function<'_> {
         let rest = all.filter(|all| self.state.mapping.next <= all.last);
         let Some(rest) = rest.map(|all| Pages { first: self.state.mapping.next, ..all }) else {
             if let Some(bar) = self.state.bars.get_mut(at) {
-                bar.presence = if bar.wanted { Presence::Present } else { Presence::Absent };
+                bar.presence = match (bar.wanted, self.state.mapping.stuck) {
+                    (true, _) => Presence::Present,
+                    (false, true) => Presence::Stuck,
+                    (false, false) => Presence::Absent,
+                };
             }
             self.state.mapping.current = 0;
             return false;
@@ -158,6 +170,7 @@ impl Function<'_> {
             Err(_) if bar.wanted => self.fail(host, Refusal::Map),
             Err(_) => {
                 self.refuse(Refusal::Unmap);
+                self.state.mapping.stuck = true;
                 self.state.mapping.next = part.first.saturating_add(1);
             }
         }
@@ -170,10 +183,12 @@ impl Function<'_> {
             Presence::Absent => bar.wanted,
             Presence::Partial => true,
             Presence::Present => !bar.wanted,
+            Presence::Stuck => false,
         };
         let at = self.state.bars.iter().position(differs)?;
         let bar = self.state.bars.get_mut(at)?;
         bar.presence = Presence::Partial;
+        self.state.mapping.stuck = false;
         self.state.mapping.next = bar.pages().map_or(u64::MAX, |pages| pages.first);
         self.state.mapping.current = at as u8 + 1; // CAST: at most BARS.
         Some(at)
@@ -225,7 +240,7 @@ impl Function<'_> {
         let sbdf = self.state.sbdf();
         let Mapping { rom, rom_write, rom_value, command, command_write, .. } = self.state.mapping;
         if rom_write {
-            self.move_rom(rom_value);
+            let rom_value = self.move_rom(rom_value);
             let enable = if rom { header::ROM_ENABLE } else { 0 };
             let value = rom_value & header::ROM_ADDRESS | enable;
             host.config_write(sbdf, u16::from(self.state.rom_register), Width::Dword, value);

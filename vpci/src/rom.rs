@@ -12,10 +12,16 @@ impl Function<'_> {
         self.state.bars.get(ROM).is_some_and(|rom| rom.presence != Presence::Absent || rom.wanted)
     }
 
+    /// Whether pages of it could not be unmapped.
+    fn rom_stuck(&self) -> bool {
+        self.state.bars.get(ROM).is_some_and(|rom| rom.presence == Presence::Stuck)
+    }
+
     /// Whether writing `value` maps or unmaps the ROM.
     pub(crate) fn rom_changes_mapping(&self, value: u32) -> bool {
         let enable = value & header::ROM_ENABLE != 0;
-        self.state.mapping.memory && enable != self.rom_mapped() || self.state.mapping.is_pending()
+        let differs = self.state.mapping.memory && enable != self.rom_mapped();
+        differs || self.rom_stuck() || self.state.mapping.is_pending()
     }
 
     /// The hardware domain writes `value`. The address changes only while the ROM is not mapped; a write that unmaps
@@ -42,11 +48,17 @@ impl Function<'_> {
         Written::Done
     }
 
-    /// Takes the ROM's address from a value of its register.
-    pub(crate) fn move_rom(&mut self, value: u32) {
-        if let Some(rom) = self.state.bars.get_mut(ROM) {
+    /// Takes the ROM's address from a value of its register, unless pages are left at the old one. Returns the address
+    /// that it has.
+    pub(crate) fn move_rom(&mut self, value: u32) -> u32 {
+        let stuck = self.rom_stuck();
+        let Some(rom) = self.state.bars.get_mut(ROM) else { return value };
+        if !stuck {
             rom.address = u64::from(value & header::ROM_ADDRESS);
             rom.guest = rom.address;
+        } else if rom.address != u64::from(value & header::ROM_ADDRESS) {
+            self.refuse(Refusal::RomMapped);
         }
+        self.state.bars.get(ROM).map_or(value, |rom| rom.address as u32) // CAST: a ROM is below 4 GiB.
     }
 }
