@@ -133,9 +133,31 @@ static void finish(struct vpci_domain *vd)
     }
 }
 
-int vpci_assign_device(struct pci_dev *pdev)
+/*
+ * Whose view of a device it is: a device hidden from all (DomXEN's) is seen by the hardware domain, which does not own
+ * it. The callers hold the lock of the owner; that of the viewer is taken here if it is another.
+ */
+static struct domain *viewer(const struct pci_dev *pdev)
 {
-    struct domain *d = pdev->domain;
+    ASSERT(rw_is_write_locked(&pdev->domain->pci_lock));
+
+    return pdev->domain == dom_xen ? hardware_domain : pdev->domain;
+}
+
+static void lock_viewer(struct domain *d, const struct pci_dev *pdev)
+{
+    if ( d != pdev->domain )
+        write_lock(&d->pci_lock);
+}
+
+static void unlock_viewer(struct domain *d, const struct pci_dev *pdev)
+{
+    if ( d != pdev->domain )
+        write_unlock(&d->pci_lock);
+}
+
+static int attach(struct domain *d, struct pci_dev *pdev)
+{
     const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
     struct rvpci_device_info info = {
         .sbdf = pdev->sbdf.sbdf,
@@ -147,13 +169,6 @@ int vpci_assign_device(struct pci_dev *pdev)
     struct vpci_device *dev;
     size_t size;
     int rc;
-
-    ASSERT(rw_is_write_locked(&d->pci_lock));
-
-    if ( !has_vpci(d) )
-        return 0;
-
-    ASSERT(!pdev->vpci);
 
     vd = vpci_domain_get(d);
     if ( !vd )
@@ -197,42 +212,53 @@ int vpci_assign_device(struct pci_dev *pdev)
     return 0;
 }
 
-void vpci_deassign_device(struct pci_dev *pdev)
+int vpci_assign_device(struct pci_dev *pdev)
 {
-    struct domain *d = pdev->domain;
-    struct vpci_device *dev;
-    struct vpci_domain *vd;
+    struct domain *d = viewer(pdev);
+    int rc;
+
+    if ( !d || !has_vpci(d) )
+        return 0;
+
+    ASSERT(!pdev->vpci);
+
+    lock_viewer(d, pdev);
+    rc = attach(d, pdev);
+    unlock_viewer(d, pdev);
+
+    return rc;
+}
+
+static void detach(struct pci_dev *pdev)
+{
+    struct vpci_device *dev = vpci_device(pdev);
     unsigned int i;
 
-    ASSERT(rw_is_write_locked(&d->pci_lock));
-
-    if ( !pdev->vpci )
-    {
-        /* It may have been read-only. What is hidden stays so. */
-        vd = has_vpci(d) ? vpci_domain(d) : NULL;
-        if ( vd && !is_hidden(pdev->sbdf) )
-            rvpci_set_owner(vd->core, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
-        return;
-    }
-
-    dev = vpci_device(pdev);
-    vd = dev->owner;
-
-    /* A device of DomXEN's is the hardware domain's here. */
-    if ( vd->d != d )
-        write_lock(&vd->d->pci_lock);
-
-    rvpci_device_detach(vd->core, vpci_core(dev));
+    rvpci_device_detach(dev->owner->core, vpci_core(dev));
     pdev->vpci = NULL;
-
-    if ( vd->d != d )
-        write_unlock(&vd->d->pci_lock);
 
     for ( i = 0; i < ARRAY_SIZE(dev->page); i++ )
         if ( dev->page[i].va )
             iounmap(dev->page[i].va);
 
     xfree(dev);
+}
+
+void vpci_deassign_device(struct pci_dev *pdev)
+{
+    struct domain *d = viewer(pdev);
+    struct vpci_domain *vd = d && has_vpci(d) ? vpci_domain(d) : NULL;
+
+    if ( !vd )
+        return;
+
+    lock_viewer(d, pdev);
+    if ( pdev->vpci )
+        detach(pdev);
+    else if ( !is_hidden(pdev->sbdf) )
+        /* It may have been read-only. What is hidden stays so. */
+        rvpci_set_owner(vd->core, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
+    unlock_viewer(d, pdev);
 }
 
 /*
