@@ -147,6 +147,7 @@ pub(crate) fn write(
     archive.copy(Path::new("/bin/busybox"), "bin/busybox")?;
     let lspci = Path::new("/usr/bin/lspci");
     archive.copy(lspci, "usr/bin/lspci")?;
+    archive.copy(Path::new("/usr/bin/setpci"), "usr/bin/setpci")?;
     for library in libraries(&run::output(Command::new("ldd").arg(lspci))?) {
         archive.copy(Path::new(library), library.trim_start_matches('/'))?;
     }

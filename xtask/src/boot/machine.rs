@@ -195,7 +195,7 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "-append",
         "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept loglvl=all guest_loglvl=all noreboot",
         "-initrd",
-        "vmlinuz console=hvc0 earlyprintk=xen panic=-1 mitigations=off,initramfs",
+        "vmlinuz console=hvc0 earlyprintk=xen panic=-1,initramfs",
         "-device",
         iommu.qemu(),
         "-serial",

@@ -151,8 +151,10 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
         settings.insert("stress", "yes".to_owned());
         // Xen's own vPCI does not survive this: see docs/differences.md.
         if variant == "rust" {
-            let on_the_root_bus = devices::DEVICES.iter().filter(|d| d.msix && d.bdf.starts_with("00:"));
-            let addresses: Vec<String> = on_the_root_bus.map(|d| format!("0000:{}", d.bdf)).collect();
+            // What is behind a port goes before the port.
+            let mut all: Vec<_> = devices::DEVICES.iter().filter(|d| d.msix).collect();
+            all.sort_by_key(|d| d.bdf.starts_with("00:"));
+            let addresses: Vec<String> = all.iter().map(|d| format!("0000:{}", d.bdf)).collect();
             settings.insert("storm", "40".to_owned());
             settings.insert("storm_devices", addresses.join(" "));
         }
