@@ -9,6 +9,7 @@ use vpci::{Host, HostError, Message, Pages, Pirq};
 use crate::device::Device;
 use crate::p2m::P2m;
 use crate::pirqs::{Pirqs, Purpose};
+use crate::random::Random;
 
 /// What the library asks for that a host may refuse.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -89,6 +90,7 @@ pub struct FakeHost {
     calls: RefCell<BTreeMap<Import, u32>>,
     fault: Cell<Option<Fault>>,
     host_masks: Cell<bool>,
+    noise: RefCell<Option<Random>>,
 }
 
 impl Default for FakeHost {
@@ -104,6 +106,7 @@ impl Default for FakeHost {
             calls: RefCell::default(),
             fault: Cell::new(None),
             host_masks: Cell::new(false),
+            noise: RefCell::default(),
         }
     }
 }
@@ -161,6 +164,11 @@ impl FakeHost {
     /// The host keeps MSI-X masked for reasons of its own.
     pub fn set_host_masks(&self, masks: bool) {
         self.host_masks.set(masks);
+    }
+
+    /// One read of a register in four gives anything, not always the same.
+    pub fn set_noise(&self, noise: Option<Random>) {
+        self.noise.replace(noise);
     }
 
     /// The `n`-th call of `import` from now on fails, counted from 0.
@@ -246,8 +254,13 @@ impl Host for FakeHost {
             "{width:?} at {offset:#x}"
         );
         self.log(Event::Read(offset, width));
-        let devices = self.devices.borrow();
         let absent = u32::MAX >> (32 - 8 * u32::from(width.bytes()));
+        if let Some(random) = self.noise.borrow_mut().as_mut()
+            && random.one_in(4)
+        {
+            return random.bits32() & absent;
+        }
+        let devices = self.devices.borrow();
         devices.get(&sbdf.0).map_or(absent, |device| device.get(offset, width))
     }
 

@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vpci::{HostError, Pages};
 
+/// There is memory for a map of this many frames at a time.
+const FRAMES: u64 = 1 << 16;
+
 /// Which guest frames are mapped to which host frames.
 #[derive(Default, Debug)]
 pub struct P2m {
@@ -73,6 +76,9 @@ impl P2m {
 
     pub(crate) fn map(&mut self, guest: Pages, host: u64) -> Result<u64, HostError> {
         assert!(guest.first <= guest.last, "a range that ends before it starts: {guest:x?}");
+        if guest.last - guest.first >= FRAMES {
+            return Err(HostError);
+        }
         for n in 0..self.limit(guest) {
             let (frame, to) = (guest.first + n, host + n);
             let claimed = self.reserved.iter().any(|pages| pages.contains(to));
@@ -87,12 +93,18 @@ impl P2m {
 
     pub(crate) fn unmap(&mut self, guest: Pages, host: u64) -> u64 {
         assert!(guest.first <= guest.last, "a range that ends before it starts: {guest:x?}");
-        for n in 0..self.limit(guest) {
-            if let Some(present) = self.map.remove(&(guest.first + n)) {
-                assert_eq!(present, host + n, "unmapped a frame that was mapped otherwise");
-            }
+        let done = self.limit(guest);
+        let gone: Vec<u64> =
+            self.map.range(guest.first..guest.first + done).map(|(frame, _)| *frame).collect();
+        for frame in gone {
+            let present = self.map.remove(&frame);
+            assert_eq!(
+                present,
+                Some(host + (frame - guest.first)),
+                "unmapped a frame that was mapped otherwise"
+            );
         }
-        self.limit(guest)
+        done
     }
 
     pub(crate) fn make_hole(&mut self, frame: u64) -> Result<(), HostError> {

@@ -163,25 +163,20 @@ impl Function<'_> {
 
     /// Mediates MSI-X and MSI; what is broken is hidden.
     fn attach_interrupts<H: Host>(&mut self, host: &H) {
-        let physical = Physical { host, sbdf: self.state.sbdf() };
-        let (mut msi, mut msix) = (None, None);
-        for capability in walk::standard(&physical) {
-            match capability.id {
-                // CAST: below 0x100.
-                CapabilityId::MSI => msi = msi.or(Some(capability.offset as u8)),
-                CapabilityId::MSIX => msix = msix.or(Some(capability.offset as u8)),
-                _ => {}
-            }
-        }
-        if msix.is_some_and(|offset| self.attach_msix(host, offset).is_err()) {
+        let [msix, msi] = self.find_capabilities(host, [CapabilityId::MSIX, CapabilityId::MSI]);
+        if let Some(offset) = msix
+            && self.attach_msix(host, offset).is_err()
+        {
             self.state.msix = FromZeros::new_zeroed();
             self.refuse(Refusal::Capability);
-            self.hide_capability(host, CapabilityId::MSIX);
+            self.hide_at(host, u16::from(offset));
         }
-        if msi.is_some_and(|offset| self.attach_msi(host, offset).is_err()) {
+        if let Some(offset) = msi
+            && self.attach_msi(host, offset).is_err()
+        {
             self.state.msi = FromZeros::new_zeroed();
             self.refuse(Refusal::Capability);
-            self.hide_capability(host, CapabilityId::MSI);
+            self.hide_at(host, u16::from(offset));
         }
     }
 }

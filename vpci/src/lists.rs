@@ -5,12 +5,12 @@
 //! Where a list is broken (see [`walk`]), the last sound pointer is pinned as null.
 
 use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
-use capabilities::walk::{self, ExtendedCapability};
+use capabilities::walk::{self, Capability, ExtendedCapability};
 use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header};
 use zerocopy::FromZeros;
 
 use crate::function::Function;
-use crate::map::{Definition, Source};
+use crate::map::{DefineError, Definition, Source};
 use crate::{Host, Refusal};
 
 /// Reads the physical function.
@@ -41,25 +41,33 @@ impl<H: Host> ConfigReader for Seen<'_, '_, H> {
 }
 
 impl Function<'_> {
-    /// Pins the standard list.
-    pub(crate) fn pin_standard_list<H: Host>(&mut self, host: &H) {
+    /// Pins the standard list: whether there is one, its pointers and its IDs.
+    ///
+    /// # Errors
+    ///
+    /// There are too few registers.
+    pub(crate) fn pin_standard_list<H: Host>(&mut self, host: &H) -> Result<(), DefineError> {
         let physical = Physical { host, sbdf: self.state.sbdf() };
         let mut walk = walk::standard(&physical);
+        let mut exists = false;
         loop {
             let (pointer, value) = walk.pointer();
             let null = value & !3 == 0;
-            let sound = walk.next().is_some();
+            let capability = walk.next();
+            let sound = capability.is_some();
             if !sound && !null {
                 self.refuse(Refusal::Capability);
             }
+            exists |= !null;
             // Without a list, its pointer is the device's.
             if sound || pointer != header::CAPABILITIES_POINTER || !null {
-                self.pin_pointer(pointer, if sound || null { value } else { 0 });
+                self.pin(pointer, 0xff, if sound || null { value } else { 0 })?;
             }
-            if !sound {
-                return;
-            }
+            let Some(capability) = capability else { break };
+            self.pin(capability.offset, 0xff, capability.id.0)?;
         }
+        let flag = header::Status::CAPABILITIES.bits() as u8; // CAST: bit 4.
+        self.pin(header::STATUS, flag, if exists { flag } else { 0 })
     }
 
     /// Pins the extended list, as far as there are registers for it.
@@ -85,20 +93,54 @@ impl Function<'_> {
     /// Interrupts that it delivers are given back; the pages of an MSI-X table go on to trap.
     pub fn hide_capability<H: Host>(&mut self, host: &H, id: CapabilityId) -> bool {
         let seen = Seen { function: self, host };
-        let Some(hidden) = walk::standard(&seen).find(|capability| capability.id == id) else { return false };
-        let behind = walk::standard(&seen).map(|c| c.offset).filter(|offset| *offset > hidden.offset);
-        let end = behind.min().unwrap_or(CONFIG_SIZE);
-        self.pin_pointer(hidden.pointer, hidden.next);
-        self.hide_dwords(hidden.offset, end);
-        if self.state.msi.is_at(hidden.offset) {
+        let hidden = walk::standard(&seen).find(|capability| capability.id == id);
+        if let Some(capability) = hidden {
+            self.hide_at(host, capability.offset);
+        }
+        hidden.is_some()
+    }
+
+    /// Hides the capability at `offset`, whatever the device says of it now.
+    pub(crate) fn hide_at<H: Host>(&mut self, host: &H, offset: u16) {
+        let seen = Seen { function: self, host };
+        let mut link = None;
+        let mut end = CONFIG_SIZE;
+        for capability in walk::standard(&seen) {
+            if capability.offset == offset {
+                link = Some((capability.pointer, capability.next));
+            } else if capability.offset > offset {
+                end = end.min(capability.offset);
+            }
+        }
+        if let Some((pointer, next)) = link {
+            self.pin_pointer(pointer, next);
+        }
+        self.hide_dwords(offset, end);
+        if self.state.msi.is_at(offset) {
             self.state.msi.disable(host);
             self.state.msi = FromZeros::new_zeroed();
         }
-        if self.state.msix.is_at(hidden.offset) {
+        if self.state.msix.is_at(offset) {
             self.release_vectors(host);
             self.state.msix.forget();
         }
-        true
+    }
+
+    /// The offset of the first capability with each of these IDs.
+    pub(crate) fn find_capabilities<H: Host, const N: usize>(
+        &self,
+        host: &H,
+        ids: [CapabilityId; N],
+    ) -> [Option<u8>; N] {
+        let mut found = [None; N];
+        for capability in walk::standard(&Seen { function: self, host }) {
+            for (found, id) in found.iter_mut().zip(ids) {
+                if found.is_none() && capability.id == id {
+                    *found = Some(capability.offset as u8); // CAST: below 0x100.
+                }
+            }
+        }
+        found
     }
 
     /// Takes the first extended capability with this ID out of the list and hides its body. Whether there was one.
@@ -129,13 +171,19 @@ impl Function<'_> {
         true
     }
 
-    /// The pointer byte at `offset` reads `value` from now on.
-    fn pin_pointer(&mut self, offset: u16, value: u8) {
+    /// The bits under `mask` of the byte at `offset` read as in `value` from now on.
+    fn pin(&mut self, offset: u16, mask: u8, value: u8) -> Result<(), DefineError> {
         let shift = u32::from(offset % 4) * 8;
-        if let Some(register) = self.state.index.ensure(self.registers, offset / 4) {
-            register.hardware &= !(0xff << shift);
-            register.set(u32::from(value) << shift, 0xff << shift);
-        }
+        let register = self.state.index.ensure(self.registers, offset / 4).ok_or(DefineError::Full)?;
+        let mask = u32::from(mask) << shift;
+        register.hardware &= !mask;
+        register.set(u32::from(value) << shift, mask);
+        Ok(())
+    }
+
+    /// The first standard capability with this ID, as the domain sees the list.
+    pub(crate) fn find_capability<H: Host>(&self, host: &H, id: CapabilityId) -> Option<Capability> {
+        walk::standard(&Seen { function: self, host }).find(|capability| capability.id == id)
     }
 
     fn set_extended_header(&mut self, offset: u16, header: ExtendedHeader) {

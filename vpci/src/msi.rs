@@ -143,13 +143,14 @@ impl Function<'_> {
             ..FromZeros::new_zeroed()
         };
         let virt = |offset, width, value| Definition::new(base + offset, width, Source::Virtual(value));
+        // Upwards: what is defined before another capability is in the way is below that one, and hidden.
         let control = u32::from(self.state.msi.control());
         self.define_effect(&virt(msi::CONTROL, Width::Word, control), Effect::MsiControl, 0)?;
         self.define_effect(&virt(msi::ADDRESS, Width::Dword, 0), Effect::MsiAddress, 0)?;
-        self.define_effect(&virt(layout.data, Width::Word, 0), Effect::MsiData, 0)?;
         if self.state.msi.address64 {
             self.define_effect(&virt(msi::ADDRESS_HIGH, Width::Dword, 0), Effect::MsiAddressHigh, 0)?;
         }
+        self.define_effect(&virt(layout.data, Width::Word, 0), Effect::MsiData, 0)?;
         if let Some(mask) = layout.mask {
             self.define_effect(&virt(mask, Width::Dword, 0), Effect::MsiMask, 0)?;
         }
