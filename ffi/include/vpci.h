@@ -140,9 +140,14 @@
 #define RVPCI_REFUSED_CAPABILITY 8
 
 /**
+ * A configuration access that `rvpci_access_allowed` refuses.
+ */
+#define RVPCI_REFUSED_ACCESS 9
+
+/**
  * The number of reasons.
  */
-#define RVPCI_REFUSED_COUNT 9
+#define RVPCI_REFUSED_COUNT 10
 
 /**
  * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.

@@ -1,6 +1,7 @@
 //! Types and constants that C shares.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
 use vpci::{AttachError, DefineError, DomainError, Refusal};
@@ -61,8 +62,10 @@ pub const RVPCI_REFUSED_HOLE: u32 = 6;
 pub const RVPCI_REFUSED_INTERRUPT: u32 = 7;
 /// A capability is broken or does not fit.
 pub const RVPCI_REFUSED_CAPABILITY: u32 = 8;
+/// A configuration access that `rvpci_access_allowed` refuses.
+pub const RVPCI_REFUSED_ACCESS: u32 = 9;
 /// The number of reasons.
-pub const RVPCI_REFUSED_COUNT: u32 = 9;
+pub const RVPCI_REFUSED_COUNT: u32 = 10;
 
 const_assert_eq!(RVPCI_REFUSED_HIDDEN_WRITE, Refusal::HiddenWrite as u32);
 const_assert_eq!(RVPCI_REFUSED_BAR_MAPPED, Refusal::BarMapped as u32);
@@ -73,6 +76,7 @@ const_assert_eq!(RVPCI_REFUSED_UNMAP, Refusal::Unmap as u32);
 const_assert_eq!(RVPCI_REFUSED_HOLE, Refusal::Hole as u32);
 const_assert_eq!(RVPCI_REFUSED_INTERRUPT, Refusal::Interrupt as u32);
 const_assert_eq!(RVPCI_REFUSED_CAPABILITY, Refusal::Capability as u32);
+const_assert_eq!(RVPCI_REFUSED_ACCESS, Refusal::Access as u32);
 const_assert!(RVPCI_REFUSED_COUNT as usize == Refusal::COUNT);
 
 /// What to attach.
@@ -174,6 +178,20 @@ pub struct rvpci_vector {
     /// Whether it is masked.
     pub masked: bool,
 }
+
+// The header asserts the same for C.
+const_assert_eq!(size_of::<rvpci_device_info>(), 24);
+const_assert_eq!(offset_of!(rvpci_device_info, device), 16);
+const_assert_eq!(size_of::<rvpci_register>(), 32);
+const_assert_eq!(offset_of!(rvpci_register, rsvdz), 28);
+const_assert_eq!(size_of::<rvpci_bar>(), 24);
+const_assert_eq!(offset_of!(rvpci_bar, mapped), 16);
+const_assert_eq!(size_of::<rvpci_msi>(), 32);
+const_assert_eq!(offset_of!(rvpci_msi, masking), 24);
+const_assert_eq!(size_of::<rvpci_msix>(), 8);
+const_assert_eq!(offset_of!(rvpci_msix, masked), 5);
+const_assert_eq!(size_of::<rvpci_vector>(), 24);
+const_assert_eq!(offset_of!(rvpci_vector, masked), 16);
 
 // The errno values of Xen's public/errno.h that this interface uses.
 pub(crate) const ENOENT: i32 = 2;

@@ -6,8 +6,8 @@ use core::slice;
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::{Access, Sbdf, Width};
 use vpci::{
-    AttachError, Bar, Definition, Function, Handle, Info, Locked, Progress, Register, Siblings, Source,
-    State, Vector, View, Written,
+    AttachError, Bar, Definition, Function, Handle, Info, Locked, Progress, Refusal, Register, Siblings,
+    Source, State, Vector, View, Written,
 };
 
 use crate::abi::{
@@ -244,7 +244,11 @@ pub(crate) unsafe fn step(domain: *mut rvpci_domain, handle: Handle) -> bool {
 /// `device` is a device.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_read(device: *mut rvpci_device, offset: u32, bytes: u32) -> u32 {
-    let Some(access) = Access::new(offset, bytes) else { return u32::MAX };
+    let Some(access) = Access::new(offset, bytes) else {
+        // SAFETY: the caller promises a device and holds its lock.
+        unsafe { refuse_access(device) };
+        return u32::MAX;
+    };
     // SAFETY: the caller promises a device and holds its lock.
     let registers = unsafe { registers(device) };
     // SAFETY: likewise; the registers are behind the state.
@@ -254,6 +258,18 @@ pub unsafe extern "C" fn rvpci_read(device: *mut rvpci_device, offset: u32, byte
         // SAFETY: as above; the references are not used any more.
         None => unsafe { read_any(device, access) },
     }
+}
+
+/// Counts an access that is none.
+///
+/// # Safety
+///
+/// As for [`rvpci_read`].
+#[cold]
+unsafe fn refuse_access(device: *mut rvpci_device) {
+    // SAFETY: the caller promises a device and holds its lock.
+    let (mut function, _) = unsafe { open(device) };
+    function.refuse(Refusal::Access);
 }
 
 /// The long way of [`rvpci_read`], out of line so that the short one needs no stack.
@@ -286,7 +302,11 @@ pub unsafe extern "C" fn rvpci_write(
     value: u32,
     locked: u32,
 ) -> i32 {
-    let Some(access) = Access::new(offset, bytes) else { return RVPCI_DONE };
+    let Some(access) = Access::new(offset, bytes) else {
+        // SAFETY: the caller promises a device and holds its lock.
+        unsafe { refuse_access(device) };
+        return RVPCI_DONE;
+    };
     // SAFETY: the caller promises a device and holds its lock.
     let registers = unsafe { registers(device) };
     // SAFETY: likewise; the registers are behind the state.

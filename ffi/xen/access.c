@@ -36,9 +36,6 @@ uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
     struct vpci_device *dev;
     uint32_t owner, data = ~0U;
 
-    if ( size > 4 || !rvpci_access_allowed(reg, size) )
-        return data;
-
     read_lock(&d->pci_lock);
     owner = find(d, sbdf, &dev);
     if ( owner == RVPCI_OWNER_DEVICE )
@@ -50,7 +47,7 @@ uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
     read_unlock(&d->pci_lock);
 
     if ( (owner == RVPCI_OWNER_DEFAULT || owner == RVPCI_OWNER_READ_ONLY) &&
-         is_hardware_domain(d) )
+         is_hardware_domain(d) && size <= 4 && rvpci_access_allowed(reg, size) )
         data = rvpci_host_config_read(sbdf.sbdf, reg, size);
 
     return data;
@@ -64,9 +61,6 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
     struct pci_dev *pdev = NULL;
     uint32_t owner;
     int32_t rc = RVPCI_DONE;
-
-    if ( size > 4 || !rvpci_access_allowed(reg, size) )
-        return;
 
     read_lock(&d->pci_lock);
     owner = find(d, sbdf, &dev);
@@ -95,7 +89,8 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
     if ( rc == RVPCI_PENDING )
         vpci_defer(pdev);
 
-    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) )
+    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) &&
+         size <= 4 && rvpci_access_allowed(reg, size) )
         rvpci_host_config_write(sbdf.sbdf, reg, size, data);
 }
 

@@ -107,6 +107,7 @@ static void dump_refusals(const struct rvpci_device *core)
         [RVPCI_REFUSED_HOLE] = "MSI-X holes",
         [RVPCI_REFUSED_INTERRUPT] = "interrupts",
         [RVPCI_REFUSED_CAPABILITY] = "capabilities",
+        [RVPCI_REFUSED_ACCESS] = "accesses",
     };
     unsigned int i;
 

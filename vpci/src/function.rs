@@ -314,7 +314,7 @@ impl Function<'_> {
     }
 
     /// Counts a refusal.
-    pub(crate) fn refuse(&mut self, reason: Refusal) {
+    pub fn refuse(&mut self, reason: Refusal) {
         if let Some(count) = self.state.refusals.get_mut(reason as usize) {
             *count = count.saturating_add(1);
         }

@@ -22,9 +22,11 @@ pub enum Refusal {
     Interrupt = 7,
     /// A capability is broken or does not fit, and is hidden.
     Capability = 8,
+    /// A configuration access of a width or alignment that no bus cycle has.
+    Access = 9,
 }
 
 impl Refusal {
     /// The number of reasons.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 }
