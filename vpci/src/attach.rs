@@ -69,6 +69,7 @@ impl Function<'_> {
         let write_command = |value: u16| {
             host.config_write(info.sbdf, header::COMMAND, Width::Word, u32::from(value));
         };
+        self.pin_standard_list(host)?;
         if !info.ignore_bars {
             if memory {
                 write_command(command & !Command::MEMORY.bits());
@@ -79,7 +80,6 @@ impl Function<'_> {
                 return Err(error.into());
             }
         }
-        self.pin_standard_list(host);
         self.attach_interrupts(host);
         self.pin_extended_list(host);
 
@@ -161,9 +161,11 @@ impl Function<'_> {
         self.define_effect(&Definition::new(offset, Width::Dword, Source::Hardware), Effect::Rom, 0)
     }
 
-    /// Mediates MSI-X and MSI; what is broken is hidden.
+    /// Mediates MSI-X and MSI; what is broken or there twice is hidden.
     fn attach_interrupts<H: Host>(&mut self, host: &H) {
         let [msix, msi] = self.find_capabilities(host, [CapabilityId::MSIX, CapabilityId::MSI]);
+        self.hide_others(host, CapabilityId::MSIX, msix);
+        self.hide_others(host, CapabilityId::MSI, msi);
         if let Some(offset) = msix
             && self.attach_msix(host, offset).is_err()
         {

@@ -1,11 +1,11 @@
 //! The capability lists as the hardware domain sees them: pinned at attach, with capabilities taken out.
 //!
-//! Pointers are read from the device once. Reads of a pointer give the pinned value; writes go to the device, where
-//! pointers are read-only (PCIe 7.5.3.1). Extended capability headers are pinned whole, and writes to them dropped.
+//! Pointers and IDs are read from the device once. Reads give the pinned value; writes go to the device, where both are
+//! read-only (PCIe 7.5.3.1). Extended capability headers are pinned whole, and writes to them dropped.
 //! Where a list is broken (see [`walk`]), the last sound pointer is pinned as null.
 
 use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
-use capabilities::walk::{self, Capability, ExtendedCapability};
+use capabilities::walk::{self, ExtendedCapability};
 use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header};
 use zerocopy::FromZeros;
 
@@ -113,7 +113,8 @@ impl Function<'_> {
             }
         }
         if let Some((pointer, next)) = link {
-            self.pin_pointer(pointer, next);
+            // The register is there: attach pinned the same byte.
+            let _ = self.pin(pointer, 0xff, next);
         }
         self.hide_dwords(offset, end);
         if self.state.msi.is_at(offset) {
@@ -141,6 +142,18 @@ impl Function<'_> {
             }
         }
         found
+    }
+
+    /// Hides every capability with this ID but the one at `kept`: nobody mediates them.
+    pub(crate) fn hide_others<H: Host>(&mut self, host: &H, id: CapabilityId, kept: Option<u8>) {
+        for _ in 0..walk::STANDARD_LIMIT {
+            let kept = kept.map(u16::from);
+            let seen = Seen { function: self, host };
+            let other = walk::standard(&seen).find(|other| other.id == id && Some(other.offset) != kept);
+            let Some(other) = other else { return };
+            self.refuse(Refusal::Capability);
+            self.hide_at(host, other.offset);
+        }
     }
 
     /// Takes the first extended capability with this ID out of the list and hides its body. Whether there was one.
@@ -179,11 +192,6 @@ impl Function<'_> {
         register.hardware &= !mask;
         register.set(u32::from(value) << shift, mask);
         Ok(())
-    }
-
-    /// The first standard capability with this ID, as the domain sees the list.
-    pub(crate) fn find_capability<H: Host>(&self, host: &H, id: CapabilityId) -> Option<Capability> {
-        walk::standard(&Seen { function: self, host }).find(|capability| capability.id == id)
     }
 
     fn set_extended_header(&mut self, offset: u16, header: ExtendedHeader) {
