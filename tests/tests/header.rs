@@ -201,11 +201,11 @@ fn b14_a_function_that_does_not_decode_is_not_mapped() {
 #[test]
 fn b15_status_is_the_devices() {
     let mut device = endpoint();
-    device.set(0x06, Width::Word, 0xf9b0);
+    device.set(0x06, Width::Word, 0xf9a0);
     let mut machine = Machine::with(device);
-    assert_eq!(machine.read(0, 0x06, 2), 0xf9b0);
+    assert_eq!(machine.read(0, 0x06, 2), 0xf9a0);
     machine.write(0, 0x07, 1, 0x80);
-    assert_eq!(machine.read(0, 0x06, 2), 0x79b0);
+    assert_eq!(machine.read(0, 0x06, 2), 0x79a0);
 }
 
 #[test]

@@ -260,13 +260,19 @@ fn a_dword_write_of_the_header_reaches_control() {
 }
 
 #[test]
-fn a_second_msi_capability_is_the_devices() {
-    let device = Device::endpoint(1, 1).with_msi(0x50, 0x0080).with_msi(0x70, 0x0080);
-    let mut machine = Machine::with(device);
-    machine.write(0, 0x74, 4, 0x1234_5678);
-    assert_eq!(machine.device(0).get(0x74, Width::Dword), 0x1234_5678);
-    machine.write(0, 0x54, 4, 0x1234_5678);
-    assert_eq!(machine.device(0).get(0x54, Width::Dword), 0);
+fn a_second_msi_capability_is_hidden() {
+    let device = Device::endpoint(1, 1).with_msi(0x50, 0x0080).with_msi(0x70, 0x0080).with_msi(0x90, 0x0080);
+    let mut machine = Machine::with(device.with_capability(0xb0, 0x01, &[0; 6]));
+    assert_eq!((machine.read(0, 0x34, 1), machine.read(0, 0x51, 1)), (0x50, 0xb0));
+    for offset in (0x70..0xb0).step_by(4) {
+        machine.write(0, offset, 4, 0x1234_5678);
+        assert_eq!(machine.read(0, offset, 4), 0);
+    }
+    assert_eq!(machine.device(0).get(0x74, Width::Dword), 0, "no message reaches the device there either");
+    write_message(&mut machine, 0, 0x40);
+    machine.write(0, CONTROL, 2, 1);
+    assert_eq!(bound(&machine), Some(message(0, 0x40)));
+    assert_eq!(machine.state(0).refusals(Refusal::Capability), 2);
 }
 
 #[test]
