@@ -267,3 +267,18 @@ fn every_owner_has_room_for_two_windows() {
     tables.domain().set_windows(Handle(99), [Some(Pages { first: 100, last: 100 }), None]);
     assert_eq!((tables.window(100), tables.windows_used), (None, 64), "there is no room for more");
 }
+
+#[test]
+fn an_address_has_four_parts() {
+    for (number, text, parts) in [
+        (0x0000_0000, "0000:00:00.0", (0, 0, 0, 0)),
+        (0x0001_02fb, "0001:02:1f.3", (1, 2, 0x1f, 3)),
+        (0xffff_ff87, "ffff:ff:10.7", (0xffff, 0xff, 0x10, 7)),
+    ] {
+        let sbdf = Sbdf(number);
+        assert_eq!((sbdf.segment(), sbdf.bus(), sbdf.device(), sbdf.function()), parts);
+        assert_eq!(sbdf.to_string(), text);
+        assert_eq!(Sbdf::new(parts.0, parts.1, parts.2, parts.3), sbdf);
+    }
+    assert_eq!(Sbdf::new(0, 0, 0xff, 0xff), Sbdf(0xff), "what is too large keeps its low bits");
+}

@@ -4,7 +4,7 @@ use capabilities::walk;
 use capabilities::{ConfigReader, Sbdf, Width};
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::{AttachError, Refusal};
+use vpci::{AttachError, Locked, Refusal, Written};
 
 /// A function as the domain sees it.
 struct Seen<'m>(std::cell::RefCell<&'m mut Machine>);
@@ -54,4 +54,18 @@ fn a_list_longer_than_the_room_for_it_is_refused_whole() {
     assert_eq!(machine.attach(number), Err(AttachError::Full));
     assert_eq!(machine.device(number).command(), 2);
     assert!(machine.host.holds_nothing());
+}
+
+#[test]
+fn an_enable_bit_that_the_device_turned_off_is_followed_under_the_exclusive_lock() {
+    let device = Device::endpoint(1, 2).with_command(2).with_bar32(0, 0xf000_0000, 0x1000);
+    let mut machine = Machine::with(device.with_rom(0xf100_0001, 0x800));
+    machine.device(0).set(0x04, Width::Word, 0);
+    machine.device(0).set(0x30, Width::Dword, 0);
+    assert_eq!(machine.write_locked(0, 0x05, 1, 0x04, Locked::Shared), Written::NeedsExclusive);
+    assert_eq!(machine.write_locked(0, 0x31, 1, 0x00, Locked::Shared), Written::NeedsExclusive);
+    machine.write(0, 0x05, 1, 0x04);
+    assert_eq!(machine.device(0).command(), 0x0400);
+    assert!(machine.host.p2m().is_empty());
+    assert_eq!(machine.write_locked(0, 0x06, 2, 0xffff, Locked::Shared), Written::Done);
 }

@@ -4,7 +4,7 @@ use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::{Width, walk};
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::Refusal;
+use vpci::{DefineError, Definition, Refusal, Source};
 
 /// Standard capabilities at 0x40 (PM), 0x50 (MSI), 0x70 (PCI Express), 0xa0 (MSI-X); extended ones at 0x100
 /// (AER), 0x148 (serial number) and 0x1a0 (LTR).
@@ -355,4 +355,21 @@ fn b28_hiding_interrupts_in_use_gives_them_back() {
     machine.function(0, |function, host| function.hide_capability(host, CapabilityId::MSI));
     machine.detach(0);
     assert!(machine.host.holds_nothing());
+}
+
+#[test]
+fn nothing_can_be_defined_over_what_is_pinned_or_hidden() {
+    let mut machine = Machine::with(endpoint());
+    machine.function(0, |function, host| {
+        assert!(function.hide_capability(host, CapabilityId(0x10)));
+        let mut define = |offset, width| function.define(&Definition::new(offset, width, Source::Virtual(0)));
+        for (offset, width) in
+            [(0x34, Width::Byte), (0x40, Width::Byte), (0x40, Width::Dword), (0x51, Width::Byte)]
+        {
+            assert_eq!(define(offset, width), Err(DefineError::Exists), "{offset:#x}, pinned");
+        }
+        assert_eq!(define(0x74, Width::Dword), Err(DefineError::Exists), "hidden");
+        assert_eq!(define(0x100, Width::Dword), Err(DefineError::Exists));
+        assert_eq!(define(0x42, Width::Word), Ok(()), "free");
+    });
 }
