@@ -215,6 +215,10 @@ impl Function<'_> {
                     register.value
                 };
                 let value = (old & !mask | data & mask) >> (8 * register.effect.lane());
+                // An enable bit that is not written is the device's, and may be news.
+                if locked == Locked::Shared && self.changes_mapping(&register, Lanes::ALL, value) {
+                    return Written::NeedsExclusive;
+                }
                 if self.act(host, at, register.effect, register.argument, value) == Written::Pending {
                     written = Written::Pending;
                 }
