@@ -69,3 +69,14 @@ fn an_enable_bit_that_the_device_turned_off_is_followed_under_the_exclusive_lock
     assert!(machine.host.p2m().is_empty());
     assert_eq!(machine.write_locked(0, 0x06, 2, 0xffff, Locked::Shared), Written::Done);
 }
+
+#[test]
+fn a_page_that_is_left_to_a_bar_not_yet_mapped_is_given_back() {
+    let device = || Device::endpoint(1, 2).with_command(2).with_bar32(0, 0xf000_0000, 0x1000);
+    let mut machine = Machine::with(device());
+    let second = machine.plug(device());
+    assert_eq!(machine.attach(second), Ok(Written::Pending));
+    machine.detach(0);
+    machine.detach(second);
+    assert!(machine.host.holds_nothing());
+}

@@ -207,9 +207,10 @@ impl Function<'_> {
         let mut remainder = Remainder::of(rest);
         let mut exclude = |bar: &Bar| {
             let present = bar.presence == Presence::Present;
-            // To map: what is there and stays need not be mapped again. To unmap: what another BAR wants must stay,
-            // and what another BAR still has is left to that one.
-            let skip = if wanted { present && bar.wanted } else { present || bar.wanted };
+            // To map: what is there and stays need not be mapped again. To unmap: what another BAR still has, or is
+            // being mapped for, is left to that one. A BAR that nothing was done for yet has no page to give back.
+            let mapping = bar.wanted && bar.presence != Presence::Absent;
+            let skip = if wanted { present && bar.wanted } else { present || mapping };
             if let Some(pages) = bar.pages().filter(|_| skip) {
                 remainder.exclude(pages);
             }
