@@ -1,0 +1,7 @@
+//! Placeholder.
+use arbitrary::Arbitrary;
+/// Input.
+#[derive(Arbitrary, Debug)]
+pub struct Input;
+/// Run.
+pub fn run(_: &Input) {}
