@@ -31,6 +31,7 @@ enum Command {
     Remove(xen::RemoveArgs),
     Gates(gates::Args),
     Bench(bench::Args),
+    Differential(bench::DifferentialArgs),
     Coverage(coverage::Args),
     Ci(ci::Args),
 }
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Remove(args) => xen::remove(&args),
         Command::Gates(args) => gates::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Differential(args) => bench::differential(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Ci(args) => ci::run(&args),
     };

@@ -1,0 +1,205 @@
+//! The figures: their tables, their limits.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::{Map, Value};
+
+use crate::ui;
+
+/// The most instructions for an emulated access of 4 bytes.
+const INSTRUCTIONS: f64 = 60.0;
+/// How far a figure may grow with the number of registers or functions.
+const FLAT: f64 = 1.10;
+/// The most bytes for a device, MSI-X vectors aside.
+const DEVICE: f64 = 4096.0;
+/// The most bytes of code.
+const TEXT: f64 = 21_500.0;
+
+const REGISTERS: [u32; 3] = [8, 64, 512];
+const FUNCTIONS: [u32; 3] = [1, 32, 256];
+
+/// Instructions for one access, or bytes.
+pub(super) struct Figures(BTreeMap<String, Option<f64>>);
+
+/// What must hold, and whether it does.
+pub(super) struct Limit {
+    pub(super) what: String,
+    pub(super) holds: bool,
+}
+
+impl Figures {
+    pub(super) fn new(instructions: BTreeMap<String, f64>) -> Self {
+        Self(instructions.into_iter().map(|(key, figure)| (key, Some(figure))).collect())
+    }
+
+    /// Adds a number of bytes; `None` if it is not known.
+    #[expect(clippy::cast_precision_loss, reason = "sizes of a device and of code")]
+    pub(super) fn set(&mut self, key: &str, bytes: Option<u64>) {
+        self.0.insert(key.to_owned(), bytes.map(|bytes| bytes as f64));
+    }
+
+    fn get(&self, key: &str) -> Option<f64> {
+        self.0.get(key).copied().flatten()
+    }
+
+    /// Flat keys, each a number; null for what is not known.
+    pub(super) fn json(&self) -> Value {
+        let number = |figure: f64| {
+            let tenths = (figure * 10.0).round() / 10.0;
+            #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
+            if tenths.fract() == 0.0 { Value::from(tenths as i64) } else { Value::from(tenths) }
+        };
+        let entries = self.0.iter().map(|(key, figure)| (key.clone(), figure.map_or(Value::Null, number)));
+        Value::Object(entries.collect::<Map<_, _>>())
+    }
+
+    pub(super) fn limits(&self) -> Vec<Limit> {
+        let mut limits = Vec::new();
+        for access in ["read4", "write4"] {
+            let keys: Vec<_> = REGISTERS.iter().map(|count| format!("{access}_{count}")).collect();
+            limits.extend(keys.iter().map(|key| self.at_most(key, INSTRUCTIONS)));
+            limits.push(self.flat(access, &keys));
+        }
+        let keys: Vec<_> = FUNCTIONS.iter().map(|count| format!("lookup_{count}")).collect();
+        limits.push(self.flat("lookup", &keys));
+        limits.push(self.at_most("bytes_per_device", DEVICE));
+        limits.push(self.at_most("text", TEXT));
+        limits
+    }
+
+    fn at_most(&self, key: &str, most: f64) -> Limit {
+        let figure = self.get(key);
+        let what = format!("{key} is {}, and may be {most}", shown(figure));
+        Limit { what, holds: figure.is_some_and(|figure| figure <= most) }
+    }
+
+    /// Whether none of the figures is much larger than the first.
+    fn flat(&self, name: &str, keys: &[String]) -> Limit {
+        let figures: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        let first = figures.first().copied().flatten();
+        let holds = first.is_some_and(|first| {
+            figures.iter().all(|figure| figure.is_some_and(|figure| figure <= first * FLAT))
+        });
+        let all: Vec<_> = figures.into_iter().map(shown).collect();
+        Limit { what: format!("{name} grows from {}, and may by 10 %", all.join(" to ")), holds }
+    }
+
+    /// A figure of ours, Xen's, and how many times ours Xen's is.
+    fn beside(&self, what: &str, ours: &str, theirs: &str) -> Vec<String> {
+        let (left, right) = (self.get(ours), self.get(theirs));
+        let ratio = left.zip(right).map_or(String::new(), |(left, right)| format!("{:.1}", right / left));
+        vec![what.to_owned(), shown(left), shown(right), ratio]
+    }
+}
+
+/// A figure for a person; a dash for none.
+fn shown(figure: Option<f64>) -> String {
+    match figure {
+        None => "–".to_owned(),
+        Some(figure) if (figure - figure.round()).abs() < 0.05 => format!("{figure:.0}"),
+        Some(figure) => format!("{figure:.1}"),
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = Vec::new();
+        for (name, access) in [("read", "read"), ("write", "write")] {
+            for bytes in [4, 2, 1] {
+                for count in REGISTERS {
+                    let key = format!("{access}{bytes}_{count}");
+                    let what = format!("{name} {bytes}, {count} registers");
+                    rows.push(self.beside(&what, &key, &format!("c_{key}")));
+                }
+            }
+        }
+        for (what, key) in
+            [("read 4 of a gap, 64 registers", "gap_read4"), ("write 4 to a gap, 64 registers", "gap_write4")]
+        {
+            rows.push(self.beside(what, key, &format!("c_{key}")));
+        }
+        writeln!(f, "{}", ui::table(&["instructions", "ours", "Xen's", "times"], rows))?;
+        let mut rows = Vec::new();
+        for count in FUNCTIONS {
+            let key = format!("lookup_{count}");
+            rows.push(self.beside(&format!("lookup among {count}"), &key, ""));
+            rows.push(self.beside("  where addresses collide most", &format!("{key}_worst"), ""));
+        }
+        rows.push(self.beside("lookup among 256 and read 4, 64 registers", "full_read4_64", "c_read4_64"));
+        rows.push(self.beside(
+            "lookup among 256 and read 4, no such function",
+            "absent_read4",
+            "c_absent_read4",
+        ));
+        writeln!(f, "{}", ui::table(&["instructions", "ours", "Xen's, lookup free", "times"], rows))?;
+        let mut rows = vec![
+            self.beside("a device without MSI-X", "bytes_per_device", ""),
+            self.beside("code", "text", "c_text"),
+        ];
+        let with_glue = self.get("text").zip(self.get("glue_text")).map(|(text, glue)| text + glue);
+        rows.push(vec!["glue".into(), shown(self.get("glue_text")), "–".into(), String::new()]);
+        rows.push(vec!["code and glue".into(), shown(with_glue), shown(self.get("c_text")), String::new()]);
+        write!(f, "{}", ui::table(&["bytes", "ours", "Xen's", "times"], rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Figures {
+        let mut figures = Figures::new(BTreeMap::new());
+        for count in REGISTERS {
+            figures.set(&format!("read4_{count}"), Some(52));
+            figures.set(&format!("write4_{count}"), Some(60));
+        }
+        for count in FUNCTIONS {
+            figures.set(&format!("lookup_{count}"), Some(24));
+        }
+        figures.set("bytes_per_device", Some(4096));
+        figures.set("text", Some(21_500));
+        figures
+    }
+
+    fn missed(figures: &Figures) -> Vec<String> {
+        figures.limits().into_iter().filter(|limit| !limit.holds).map(|limit| limit.what).collect()
+    }
+
+    #[test]
+    fn what_is_just_good_enough_passes() {
+        assert_eq!(missed(&good()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_limit_is_seen() {
+        for (key, figure, what) in [
+            ("read4_512", 61, "read4_512 is 61, and may be 60"),
+            ("write4_8", 61, "write4_8 is 61, and may be 60"),
+            ("read4_64", 58, "read4 grows from 52 to 58 to 52, and may by 10 %"),
+            ("lookup_256", 27, "lookup grows from 24 to 24 to 27, and may by 10 %"),
+            ("bytes_per_device", 4097, "bytes_per_device is 4097, and may be 4096"),
+            ("text", 21_501, "text is 21501, and may be 21500"),
+        ] {
+            let mut figures = good();
+            figures.set(key, Some(figure));
+            assert!(missed(&figures).contains(&what.to_owned()), "{what}: {:?}", missed(&figures));
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_not_there_holds_no_limit() {
+        for key in ["read4_8", "write4_512", "lookup_1", "bytes_per_device", "text"] {
+            let mut figures = good();
+            figures.set(key, None);
+            assert!(!missed(&figures).is_empty(), "{key}");
+        }
+    }
+
+    #[test]
+    fn json_is_flat_and_says_null() {
+        let mut figures = Figures::new([("a".to_owned(), 51.96), ("b".to_owned(), 2.04)].into());
+        figures.set("c", None);
+        assert_eq!(figures.json().to_string(), r#"{"a":52,"b":2,"c":null}"#);
+        assert_eq!(Figures::new([("a".to_owned(), 2.25)].into()).json().to_string(), r#"{"a":2.3}"#);
+    }
+}
