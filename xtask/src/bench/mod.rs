@@ -45,6 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !missed.is_empty() {
         bail!("{} of {} limits are missed:\n  {}", missed.len(), limits.len(), missed.join("\n  "));
     }
-    ui::say(format!("all {} limits hold", limits.len()));
+    if !args.json {
+        println!("All {} limits hold.", limits.len());
+    }
     Ok(())
 }

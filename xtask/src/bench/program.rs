@@ -87,7 +87,7 @@ impl Program {
 /// Puts Xen's files, without their `#include` lines, where the compiler finds them.
 fn unpack(directory: &Path) -> Result<()> {
     let tarball = packages::xen_source()?;
-    let xen = run::directory(directory.join("xen"))?;
+    let xen = run::directory(directory.join(tarball.file_stem().unwrap_or_default()))?;
     if SOURCES.iter().any(|(path, _)| !xen.join(path).exists()) {
         ui::say("unpacking Xen's vpci.c");
         let mut tar = Command::new("tar");
