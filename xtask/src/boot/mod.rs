@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "c_vpci")]
     compare: bool,
     /// Boot Xen's own vPCI only.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "xen")]
     c_vpci: bool,
     /// The IOMMU of the machine.
     #[arg(long, value_enum, default_value_t = Which::Both)]

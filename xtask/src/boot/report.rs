@@ -231,3 +231,102 @@ impl Report {
         ui::table(&head, lines)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::{protocol::Check, xen_state::XenState};
+
+    /// What a boot shows where everything works.
+    fn good(data: &Data) -> Seen {
+        let mut seen =
+            Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
+        let mut interrupts = Vec::new();
+        for (irq, device) in DEVICES.iter().enumerate() {
+            for name in required(device.kind, true) {
+                let detail = data.expected(device.kind, name).unwrap_or_default();
+                let (device, name) = (device.name.to_owned(), name.to_owned());
+                seen.transcript.checks.push(Check { device, name, verdict: Verdict::Ok, detail });
+            }
+            interrupts.push(format!(
+                "device {} {irq} {}",
+                device.name,
+                if device.msix { "msix" } else { "msi" }
+            ));
+            interrupts.push(format!(" {irq}: 5 6 PCI-MSI"));
+        }
+        let storm = "check dom0 replug-all ok 40 times";
+        seen.transcript.take(storm);
+        seen.transcript.blocks.insert("interrupts".to_owned(), interrupts);
+        seen.transcript.blocks.insert("problems".to_owned(), Vec::new());
+        seen
+    }
+
+    fn failures(change: impl FnOnce(&mut Seen)) -> Vec<String> {
+        let data = Data::draw().unwrap();
+        let mut seen = good(&data);
+        change(&mut seen);
+        let rows = rows("rust", Iommu::Intel, &seen, &data, true);
+        assert_eq!(rows.len(), DEVICES.len() + 1);
+        assert!(rows.iter().all(|r| r.passed == r.failed.is_empty()));
+        rows.iter().flat_map(|r| r.failed.iter().map(|f| format!("{}: {f}", r.device))).collect()
+    }
+
+    #[test]
+    fn a_good_boot_passes() {
+        assert_eq!(failures(|_| ()), [""; 0]);
+    }
+
+    #[test]
+    fn a_check_that_never_came_fails() {
+        let found = failures(|seen| {
+            seen.transcript.checks.retain(|c| (c.device.as_str(), c.name.as_str()) != ("xhci", "reset"));
+        });
+        assert_eq!(found, ["xhci: reset: not reached"]);
+    }
+
+    #[test]
+    fn a_wrong_checksum_fails_whatever_dom0_says() {
+        let found = failures(|seen| {
+            for check in &mut seen.transcript.checks {
+                if (check.device.as_str(), check.name.as_str()) == ("ahci", "io") {
+                    check.detail = "00".to_owned();
+                }
+            }
+        });
+        assert_eq!(found, ["ahci: io: the checksum is 00"]);
+    }
+
+    #[test]
+    fn silent_or_wrong_interrupts_fail() {
+        let found = failures(|seen| {
+            for line in seen.transcript.blocks.get_mut("interrupts").unwrap() {
+                *line = line.replace("nvme0 0 msix", "nvme0 0 msi").replace(" 1: 5 6", " 1: 0 0");
+            }
+        });
+        assert_eq!(found, ["nvme0: interrupts are msi, not msix", "e1000e: no interrupt came"]);
+    }
+
+    #[test]
+    fn a_leak_a_complaint_and_a_bad_disk_fail() {
+        let found = failures(|seen| {
+            seen.after = Some(XenState { bound: 1, ..XenState::default() });
+            seen.transcript.blocks.insert("problems".to_owned(), vec!["WARNING: x".to_owned()]);
+            seen.disks.push(("nvme1".to_owned(), false));
+        });
+        assert_eq!(
+            found,
+            [
+                "nvme1: the disk does not hold what was written",
+                "dom0: WARNING: x",
+                "dom0: interrupts bound to dom0: 0 before, 1 after"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_boot_that_ends_early_fails_every_row() {
+        let data = Data::draw().unwrap();
+        assert!(rows("rust", Iommu::Amd, &Seen::default(), &data, true).iter().all(|r| !r.passed));
+    }
+}
