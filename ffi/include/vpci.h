@@ -328,8 +328,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The bytes of memory, aligned to 8, that a domain with `slots` places needs: `slots` is a power of two from 2 to
- * 2^20, and twice as many as there can be owners. 0 for any other number.
+ * The bytes of memory, aligned to 8, that a domain with `slots` places needs: `slots` is a power of two from 4 to
+ * 2^20, and four times as many as there can be owners. 0 for any other number.
  */
 size_t rvpci_domain_size(uint32_t slots);
 

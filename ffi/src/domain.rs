@@ -26,7 +26,8 @@ const_assert!(align_of::<Window>() <= align_of::<rvpci_domain>());
 const_assert_eq!(size_of::<rvpci_domain>() % align_of::<Slot>(), 0);
 const_assert_eq!(size_of::<Slot>() % align_of::<Window>(), 0);
 
-const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Window>();
+/// Bytes for a slot and its share of the windows, of which there are half as many.
+const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Window>() / 2;
 
 /// The table of owners.
 ///
@@ -61,8 +62,8 @@ unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
         windows_used: &mut header.windows,
         // SAFETY: `rvpci_domain_init` zeroed them, which is a valid slot, and there are `count`.
         slots: unsafe { slice::from_raw_parts_mut(slots, count) },
-        // SAFETY: likewise for windows.
-        windows: unsafe { slice::from_raw_parts_mut(windows, count) },
+        // SAFETY: likewise for windows, of which there are half as many.
+        windows: unsafe { slice::from_raw_parts_mut(windows, count / 2) },
     }
 }
 
@@ -76,11 +77,11 @@ pub(crate) unsafe fn name(domain: *const rvpci_domain) -> *mut c_void {
     unsafe { (*domain).name }
 }
 
-/// The bytes of memory, aligned to 8, that a domain with `slots` places needs: `slots` is a power of two from 2 to
-/// 2^20, and twice as many as there can be owners. 0 for any other number.
+/// The bytes of memory, aligned to 8, that a domain with `slots` places needs: `slots` is a power of two from 4 to
+/// 2^20, and four times as many as there can be owners. 0 for any other number.
 #[unsafe(no_mangle)]
 pub extern "C" fn rvpci_domain_size(slots: u32) -> usize {
-    if !(2..=1 << 20).contains(&slots) || !slots.is_power_of_two() {
+    if !(4..=1 << 20).contains(&slots) || !slots.is_power_of_two() {
         return 0;
     }
     size_of::<rvpci_domain>() + slots as usize * SLOT_BYTES // CAST: widening.
@@ -192,7 +193,7 @@ pub unsafe extern "C" fn rvpci_find_window(domain: *const rvpci_domain, address:
     let windows = unsafe { slots.as_ptr().add(slots.len()) }.cast::<Window>();
     // SAFETY: the domain is initialised.
     let used = unsafe { (*domain).windows } as usize;
-    // SAFETY: `used` of them are initialised, at most as many as there are slots.
+    // SAFETY: `used` of them are initialised, at most half as many as there are slots.
     let windows = unsafe { slice::from_raw_parts(windows, used) };
     match vpci::find_window(windows, address >> 12) {
         Some(handle) => device::from_handle(handle),

@@ -9,8 +9,8 @@
 
 #include "glue.h"
 
-/* Owners that a domain has room for at first: half of this. Doubled when they are used up. */
-#define FIRST_SLOTS 64
+/* Places for owners that a domain has at first: a quarter can be used. Doubled when that is not enough. */
+#define FIRST_SLOTS 128
 
 /* vpci-hide=[<seg>:]<bus>:<dev>.<func>[,...]: functions that the hardware domain does not see. */
 static pci_sbdf_t __ro_after_init hidden[32];

@@ -61,7 +61,7 @@ impl Default for Machine {
             owners: 0,
             windows_used: 0,
             slots: zeroed(SLOTS),
-            windows: zeroed(SLOTS),
+            windows: zeroed(SLOTS / 2),
         }
     }
 }

@@ -97,16 +97,18 @@ pub enum DomainError {
     Full,
 }
 
-/// The addresses of one domain. A table by hash with linear probing, at most half full; the slice lengths are powers
-/// of two and equal.
+/// Places in the table for each owner: with so few in use, a search ends at its first probe nearly always.
+const SPARE: usize = 4;
+
+/// The addresses of one domain. A table by hash with linear probing, at most a quarter full.
 pub struct Domain<'m> {
     /// The number of owners.
     pub owners: &'m mut u32,
     /// The number of windows.
     pub windows_used: &'m mut u32,
-    /// Room for owners: a power of two, at least 2.
+    /// Room for owners: a power of two, at least 4.
     pub slots: &'m mut [Slot],
-    /// Room for windows, as many as there are slots.
+    /// Room for windows: half as many as there are slots, two for each owner.
     pub windows: &'m mut [Window],
 }
 
@@ -168,7 +170,7 @@ impl Domain<'_> {
             Owner::ReadOnly => (Kind::ReadOnly, 0),
             Owner::Hidden => (Kind::Hidden, 0),
         };
-        let full = (*self.owners as usize + 1) * 2 > self.slots.len(); // CAST: widening.
+        let full = (*self.owners as usize + 1) * SPARE > self.slots.len(); // CAST: widening.
         let at = position(self.slots, sbdf);
         let slot = self.slots.get_mut(at).ok_or(DomainError::Full)?;
         if slot.kind != Kind::Empty {
@@ -236,7 +238,7 @@ impl Domain<'_> {
             }
         }
         for Pages { first, last } in pages.into_iter().flatten() {
-            // There are two windows for each owner, as the table of owners is at most half full.
+            // There is room for two windows of each owner.
             if let Some(place) = self.windows.get_mut(kept) {
                 *place = Window { first, last, handle: handle.0 };
                 kept += 1;

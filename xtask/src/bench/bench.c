@@ -145,7 +145,7 @@ static uint32_t offset_of(unsigned int number, unsigned int registers)
 static struct rvpci_device *populate(const struct layout *layout, unsigned int functions,
                                      unsigned int registers)
 {
-    unsigned int slots = 2 * functions, i, number;
+    unsigned int slots = 4 * functions, i, number;
     size_t size = rvpci_domain_size(slots);
     struct rvpci_device *device = NULL;
 
