@@ -80,3 +80,13 @@ fn a_page_that_is_left_to_a_bar_not_yet_mapped_is_given_back() {
     machine.detach(second);
     assert!(machine.host.holds_nothing());
 }
+
+#[test]
+fn a_pba_inside_the_table_does_not_open_it() {
+    let device = Device::endpoint(1, 2).with_command(2).with_bar32(0, 0xf000_0000, 0x1000);
+    let mut machine = Machine::with(device.with_msix(0x50, 64, (0, 0), (0, 0x20)));
+    machine.host.take_events();
+    assert!(machine.mmio_write(0xf000_0020, 4, 0xfee0_1000));
+    assert_eq!(machine.mmio_read(0xf000_0020, 4), Some(0xfee0_1000));
+    assert_eq!(machine.host.take_events(), []);
+}

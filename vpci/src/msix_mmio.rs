@@ -35,13 +35,14 @@ impl Function<'_> {
     fn place(&self, address: u64) -> Place {
         let bars = &self.state.bars;
         let [table, pba] = self.state.msix.regions();
-        if pba.offset_of(bars, address).is_some() {
-            return Place::Pba;
-        }
+        // A PBA that lies about its place must not open the table.
         if let Some(offset) = table.offset_of(bars, address) {
             let (entry, offset) = (offset / msix::ENTRY_SIZE, offset % msix::ENTRY_SIZE);
             // CAST: a table has at most 2048 entries of 16 bytes.
             return Place::Table { entry: entry as u16, offset: offset as u8 };
+        }
+        if pba.offset_of(bars, address).is_some() {
+            return Place::Pba;
         }
         let trapped = self.state.msix.trapped(bars);
         let neighbour = trapped.into_iter().flatten().any(|pages| pages.contains(address >> PAGE_SHIFT));
