@@ -329,9 +329,10 @@ impl Machine {
         let owner = usize::try_from(owner).expect("the number of a function");
         self.host.set_reachable(self.places[owner].frames());
         self.host.take_counts();
-        self.with(owner, |function, host| match write {
-            Some(value) => function.mmio_write(host, address, bytes, value),
-            None => {
+        self.with(owner, |function, host| {
+            if let Some(value) = write {
+                function.mmio_write(host, address, bytes, value);
+            } else {
                 let value = function.mmio_read(host, address, bytes);
                 let wide = matches!(bytes, 1 | 2 | 4) && value >> (8 * bytes) != 0;
                 assert!(!wide, "{bytes} bytes at {address:#x} read {value:#x}");
@@ -455,7 +456,8 @@ impl Machine {
             let memory = |bar: &&Bar| bar.kind() != BarKind::Rom;
             let wanted: Frames = place.bars().filter(memory).filter_map(pages).collect();
             let excluded: Frames = trapped.iter().chain(self.host.reserved()).collect();
-            let missing = wanted.without(&excluded).without(&mapped);
+            // A hole in a page that another function has as well stays one when its owner goes.
+            let missing = wanted.without(&excluded).without(&mapped).without(&self.host.holes());
             assert!(missing.is_empty(), "{:?} decodes what is not mapped: {missing:x?}", place.sbdf);
         }
         let left = self.host.mapped().clone().without(&owned).without(&self.host.stuck());

@@ -51,6 +51,8 @@ pub(crate) struct HostileHost {
     mapped: RefCell<Frames>,
     /// Frames that the host refused to unmap.
     stuck: RefCell<Frames>,
+    /// Frames made holes and not mapped since.
+    holes: RefCell<Frames>,
     reserved: Option<Pages>,
     /// The frames that device memory may be reached in.
     reachable: RefCell<Frames>,
@@ -71,6 +73,7 @@ impl HostileHost {
             failures: RefCell::new(failures.iter().rev().copied().collect()),
             mapped: RefCell::default(),
             stuck: RefCell::default(),
+            holes: RefCell::default(),
             reserved,
             reachable: RefCell::default(),
             chunk: u64::from(chunk),
@@ -125,6 +128,10 @@ impl HostileHost {
 
     pub(crate) fn stuck(&self) -> Ref<'_, Frames> {
         self.stuck.borrow()
+    }
+
+    pub(crate) fn holes(&self) -> Ref<'_, Frames> {
+        self.holes.borrow()
     }
 
     pub(crate) fn pirqs(&self) -> Ref<'_, Pirqs> {
@@ -227,6 +234,7 @@ impl Host for HostileHost {
         let reserved = self.reserved.is_some_and(|reserved| reserved.overlaps(part));
         assert!(!reserved, "{part:x?} holds frames that are the host's own");
         self.mapped.borrow_mut().insert(part);
+        self.holes.borrow_mut().remove(part);
         self.stuck.borrow_mut().remove(part);
         Ok(part.count())
     }
@@ -256,6 +264,7 @@ impl Host for HostileHost {
         let page = Pages { first: guest, last: guest };
         self.mapped.borrow_mut().remove(page);
         self.stuck.borrow_mut().remove(page);
+        self.holes.borrow_mut().insert(page);
         Ok(())
     }
 
