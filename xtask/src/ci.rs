@@ -32,7 +32,7 @@ const STEPS: &[Step] = &[
     step("lints", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     step("tests", &["test"]),
     step("tests, C++17", &["test", "--quiet", "-p", "ffi", "--features", "cxx", "--test", "header"]),
-    step("tests, dumps", &["test", "--quiet", "-p", "tests", "--features", "corpus", "--test", "corpus"]),
+    step("tests, dumps", &["test", "--quiet", "-p", "tests", "--features", "corpus", "--test", "dumps"]),
     step("coverage", &["xtask", "coverage"]),
     step("gates", &["xtask", "gates"]),
     step("bench", &["xtask", "bench"]),
