@@ -8,7 +8,7 @@ use zerocopy::FromZeros;
 use crate::bar::{self, BarKind, Sized};
 use crate::function::{Function, ROM, View};
 use crate::lists::Physical;
-use crate::map::{DefineError, Definition, Source};
+use crate::map::{DefineError, Source};
 use crate::register::Effect;
 use crate::{Host, Refusal, Siblings, Written};
 
@@ -62,8 +62,7 @@ impl Function<'_> {
         let layout = Layout::from_header_type(physical.read8(header::HEADER_TYPE));
         let layout = layout.filter(|_| info.view == View::Hardware).ok_or(AttachError::Unsupported)?;
 
-        let command = Definition::new(header::COMMAND, Width::Word, Source::Hardware);
-        self.define_effect(&command, Effect::Command, 0)?;
+        self.define_effect(header::COMMAND, Width::Word, Source::Hardware, Effect::Command)?;
         let command = physical.read16(header::COMMAND);
         let memory = Command::from_bits_retain(command).contains(Command::MEMORY);
         let write_command = |value: u16| {
@@ -136,8 +135,7 @@ impl Function<'_> {
                 bar.prefetchable = value & header::BAR_PREFETCHABLE != 0;
             }
             if matches!(kind, BarKind::Memory32 | BarKind::Memory64 | BarKind::High) {
-                let register = Definition::new(offset, Width::Dword, Source::Hardware);
-                self.define_effect(&register, Effect::Bar, number)?;
+                self.define_effect(offset, Width::Dword, Source::Hardware, Effect::Bar)?;
             }
         }
         Ok(())
@@ -158,7 +156,7 @@ impl Function<'_> {
         }
         self.state.rom_register = offset as u8; // CAST: in the header.
         self.state.mapping.rom = value & header::ROM_ENABLE != 0;
-        self.define_effect(&Definition::new(offset, Width::Dword, Source::Hardware), Effect::Rom, 0)
+        self.define_effect(offset, Width::Dword, Source::Hardware, Effect::Rom)
     }
 
     /// Mediates MSI-X and MSI; what is broken or there twice is hidden.

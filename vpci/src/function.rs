@@ -5,7 +5,7 @@ use zerocopy::FromZeros;
 
 use crate::Host;
 use crate::bar::Bar;
-use crate::map::{self, DefineError, Definition, Found, Index};
+use crate::map::{self, DefineError, Definition, Found, Index, Source};
 use crate::mapping::Mapping;
 use crate::msi::Msi;
 use crate::msix::{Msix, Vector};
@@ -219,7 +219,7 @@ impl Function<'_> {
                 if locked == Locked::Shared && self.changes_mapping(&register, Lanes::ALL, value) {
                     return Written::NeedsExclusive;
                 }
-                if self.act(host, at, register.effect, register.argument, value) == Written::Pending {
+                if self.act(host, at, access.dword(), register.effect, value) == Written::Pending {
                     written = Written::Pending;
                 }
                 continue;
@@ -268,14 +268,14 @@ impl Function<'_> {
         }
     }
 
-    /// The effect of a write of `value`, the whole new value of the register.
-    fn act<H: Host>(&mut self, host: &H, at: usize, effect: Effect, argument: u8, value: u32) -> Written {
+    /// The effect of a write of `value`, the whole new value of the register number `at` in this dword.
+    fn act<H: Host>(&mut self, host: &H, at: usize, dword: u16, effect: Effect, value: u32) -> Written {
         let word = value as u16; // CAST: the control, command and data registers are words.
         match effect {
             Effect::None | Effect::Plain => {}
             Effect::Command => return self.write_command(host, word),
             Effect::Rom => return self.write_rom(host, value),
-            Effect::Bar => self.write_bar(host, argument, value),
+            Effect::Bar => self.write_bar(host, dword * 4, value),
             Effect::MsiControl => self.write_msi_control(host, at, word),
             Effect::MsiAddress => self.write_msi_address(host, at, value),
             Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),
@@ -295,18 +295,17 @@ impl Function<'_> {
         map::define(&mut self.state.index, self.registers, definition)
     }
 
-    /// Adds a register whose writes have an effect.
+    /// Adds a read-write register whose writes have an effect.
     pub(crate) fn define_effect(
         &mut self,
-        definition: &Definition,
+        offset: u16,
+        width: Width,
+        source: Source,
         effect: Effect,
-        argument: u8,
     ) -> Result<(), DefineError> {
-        self.define(definition)?;
-        let register = self.state.index.ensure(self.registers, definition.offset / 4);
-        let register = register.ok_or(DefineError::Full)?;
-        register.effect = effect;
-        register.argument = argument;
+        self.define(&Definition::new(offset, width, source))?;
+        let register = self.state.index.ensure(self.registers, offset / 4);
+        register.ok_or(DefineError::Full)?.effect = effect;
         Ok(())
     }
 

@@ -150,10 +150,12 @@ pub(crate) fn define(
     let Definition { offset, width, source, read_only, clear, preserved, zeroed } = *definition;
     let access = capabilities::Access::new(u32::from(offset), u32::from(width.bytes()));
     let access = access.ok_or(DefineError::Invalid)?;
-    let classes = [read_only, clear, preserved, zeroed];
-    let union = classes.iter().fold(0, |all, class| all | class);
-    let bits = classes.iter().fold(0, |sum, class| sum + class.count_ones());
-    if union & !access.value_mask() != 0 || bits != union.count_ones() {
+    let (mut all, mut shared) = (0, 0);
+    for class in [read_only, clear, preserved, zeroed] {
+        shared |= all & class;
+        all |= class;
+    }
+    if all & !access.value_mask() != 0 || shared != 0 {
         return Err(DefineError::Invalid);
     }
     let found = index.find(access.dword());

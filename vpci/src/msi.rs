@@ -5,7 +5,7 @@ use capabilities::{CONFIG_SIZE, Width};
 use zerocopy::FromZeros;
 
 use crate::function::Function;
-use crate::map::{DefineError, Definition, Source};
+use crate::map::{DefineError, Source};
 use crate::register::Effect;
 use crate::{Host, Message, Pirq, Refusal};
 
@@ -142,17 +142,17 @@ impl Function<'_> {
             masking: control.per_vector_masking(),
             ..FromZeros::new_zeroed()
         };
-        let virt = |offset, width, value| Definition::new(base + offset, width, Source::Virtual(value));
+        let control = Source::Virtual(u32::from(self.state.msi.control()));
+        let zero = Source::Virtual(0);
         // Upwards: what is defined before another capability is in the way is below that one, and hidden.
-        let control = u32::from(self.state.msi.control());
-        self.define_effect(&virt(msi::CONTROL, Width::Word, control), Effect::MsiControl, 0)?;
-        self.define_effect(&virt(msi::ADDRESS, Width::Dword, 0), Effect::MsiAddress, 0)?;
+        self.define_effect(base + msi::CONTROL, Width::Word, control, Effect::MsiControl)?;
+        self.define_effect(base + msi::ADDRESS, Width::Dword, zero, Effect::MsiAddress)?;
         if self.state.msi.address64 {
-            self.define_effect(&virt(msi::ADDRESS_HIGH, Width::Dword, 0), Effect::MsiAddressHigh, 0)?;
+            self.define_effect(base + msi::ADDRESS_HIGH, Width::Dword, zero, Effect::MsiAddressHigh)?;
         }
-        self.define_effect(&virt(layout.data, Width::Word, 0), Effect::MsiData, 0)?;
+        self.define_effect(base + layout.data, Width::Word, zero, Effect::MsiData)?;
         if let Some(mask) = layout.mask {
-            self.define_effect(&virt(mask, Width::Dword, 0), Effect::MsiMask, 0)?;
+            self.define_effect(base + mask, Width::Dword, zero, Effect::MsiMask)?;
         }
         Ok(())
     }

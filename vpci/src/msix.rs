@@ -6,7 +6,7 @@ use zerocopy::FromZeros;
 
 use crate::bar::{Bar, BarKind};
 use crate::function::Function;
-use crate::map::{Definition, Source};
+use crate::map::Source;
 use crate::register::Effect;
 use crate::{Host, Message, Pages, Pirq, Refusal};
 
@@ -206,8 +206,8 @@ impl Function<'_> {
         let [table, pba] = regions;
         self.state.msix = Msix { table, pba, offset, entries, ..FromZeros::new_zeroed() };
         let control = Source::Virtual(u32::from(self.state.msix.control()));
-        let control = Definition::new(base + msix::CONTROL, Width::Word, control);
-        self.define_effect(&control, Effect::MsixControl, 0).map_err(|_| ())
+        let offset = base + msix::CONTROL;
+        self.define_effect(offset, Width::Word, control, Effect::MsixControl).map_err(|_| ())
     }
 
     pub(crate) fn write_msix_control<H: Host>(&mut self, host: &H, at: usize, value: u16) {

@@ -60,8 +60,6 @@ pub struct Register {
     /// Bits that a write of 1 clears.
     pub(crate) clear: u32,
     pub(crate) effect: Effect,
-    /// The BAR that [`Effect::Bar`] is about, 0 to 5.
-    pub(crate) argument: u8,
     /// Lanes that belong to a register, as a nibble.
     pub(crate) mediated: u8,
     /// Of those, the lanes where a register starts, as a nibble.
@@ -79,7 +77,6 @@ impl Register {
         write: 0,
         clear: 0,
         effect: Effect::None,
-        argument: 0,
         mediated: 0,
         starts: 0,
     };

@@ -53,10 +53,12 @@ impl Function<'_> {
     pub(crate) fn move_rom(&mut self, value: u32) -> u32 {
         let stuck = self.rom_stuck();
         let Some(rom) = self.state.bars.get_mut(ROM) else { return value };
+        // Bits below the size are none of the register's.
+        let address = u64::from(value & header::ROM_ADDRESS) & rom.size.wrapping_neg();
         if !stuck {
-            rom.address = u64::from(value & header::ROM_ADDRESS);
-            rom.guest = rom.address;
-        } else if rom.address != u64::from(value & header::ROM_ADDRESS) {
+            rom.address = address;
+            rom.guest = address;
+        } else if rom.address != address {
             self.refuse(Refusal::RomMapped);
         }
         self.state.bars.get(ROM).map_or(value, |rom| rom.address as u32) // CAST: a ROM is below 4 GiB.
