@@ -284,6 +284,22 @@ fn b18_software_can_size_a_bar() {
 }
 
 #[test]
+fn b18_address_bits_below_the_size_do_not_count() {
+    let mut machine = Machine::with(endpoint());
+    for (offset, value, read) in
+        [(0x10, 0xfc00_1230, 0xfc00_0000), (0x18, 0x8000_8ff0, 0x8000_000c), (0x30, 0xfb00_1801, 0xfb00_0001)]
+    {
+        machine.write(0, offset, 4, value);
+        assert_eq!(machine.read(0, offset, 4), read, "register {offset:#x}");
+    }
+    machine.write(0, COMMAND, 2, 2);
+    assert!(machine.host.p2m().has_all(pages(0xfc000, 0xfc003)));
+    assert!(machine.host.p2m().has_all(pages(0x408_0000, 0x408_000f)));
+    assert!(machine.host.p2m().has_all(pages(0xfb000, 0xfb00f)));
+    assert_eq!(machine.host.p2m().len(), 36);
+}
+
+#[test]
 fn b18_a_mapped_bar_does_not_move() {
     let mut machine = Machine::with(endpoint().with_command(MEMORY));
     machine.host.take_events();
