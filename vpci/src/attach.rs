@@ -7,7 +7,7 @@ use zerocopy::FromZeros;
 
 use crate::bar::{self, BarKind, Sized};
 use crate::function::{Function, ROM, View};
-use crate::lists::Physical;
+use crate::lists::Reader;
 use crate::map::{DefineError, Source};
 use crate::register::Effect;
 use crate::{Host, Refusal, Siblings, Written};
@@ -41,7 +41,7 @@ impl From<DefineError> for AttachError {
 impl Function<'_> {
     /// The number of MSI-X vectors that a function needs room for, 0 to 2048.
     pub fn vectors_needed<H: Host>(host: &H, sbdf: Sbdf) -> u16 {
-        let physical = Physical { host, sbdf };
+        let physical = Reader::physical(host, sbdf);
         let capability = walk::standard(&physical).find(|c| c.id == CapabilityId::MSIX);
         capability.map_or(0, |c| msix::entries(physical.read16(c.offset + msix::CONTROL)))
     }
@@ -58,7 +58,7 @@ impl Function<'_> {
         self.state.zero();
         self.state.sbdf = info.sbdf.0;
         self.state.view = info.view;
-        let physical = Physical { host, sbdf: info.sbdf };
+        let physical = Reader::physical(host, info.sbdf);
         let layout = Layout::from_header_type(physical.read8(header::HEADER_TYPE));
         let layout = layout.filter(|_| info.view == View::Hardware).ok_or(AttachError::Unsupported)?;
 

@@ -122,9 +122,9 @@ fn probe<H: Host>(host: &H, sbdf: Sbdf, offset: u16, old: u32) -> u32 {
 }
 
 impl Function<'_> {
-    /// The hardware domain writes `value` to the register of BAR `number`: it may move a BAR that is not mapped.
-    pub(crate) fn write_bar<H: Host>(&mut self, host: &H, number: u8, value: u32) {
-        let at = usize::from(number);
+    /// The hardware domain writes `value` to the BAR register at `offset`: it may move a BAR that is not mapped.
+    pub(crate) fn write_bar<H: Host>(&mut self, host: &H, offset: u16, value: u32) {
+        let at = usize::from(offset.saturating_sub(header::BAR0) / 4);
         let high = matches!(self.state.bars.get(at), Some(bar) if bar.kind == BarKind::High);
         let Some(bar) = self.state.bars.get_mut(if high { at.wrapping_sub(1) } else { at }) else { return };
         let value = if high { value } else { value & header::BAR_ADDRESS };
@@ -145,7 +145,6 @@ impl Function<'_> {
             written |= if bar.kind == BarKind::Memory64 { header::BAR_TYPE_64 } else { 0 };
             written |= if bar.prefetchable { header::BAR_PREFETCHABLE } else { 0 };
         }
-        let offset = header::BAR0 + u16::from(number) * 4;
         host.config_write(self.state.sbdf(), offset, Width::Dword, written);
     }
 }

@@ -13,28 +13,28 @@ use crate::function::Function;
 use crate::map::{DefineError, Definition, Source};
 use crate::{Host, Refusal};
 
-/// Reads the physical function.
-pub(crate) struct Physical<'h, H> {
-    pub(crate) host: &'h H,
-    pub(crate) sbdf: Sbdf,
+/// Reads a function: the physical one, or as its domain sees it.
+pub(crate) struct Reader<'f, 'm, H> {
+    host: &'f H,
+    sbdf: Sbdf,
+    seen: Option<&'f Function<'m>>,
 }
 
-impl<H: Host> ConfigReader for Physical<'_, H> {
-    fn read(&self, offset: u16, width: Width) -> u32 {
-        self.host.config_read(self.sbdf, offset, width)
+impl<'f, 'm, H: Host> Reader<'f, 'm, H> {
+    pub(crate) fn physical(host: &'f H, sbdf: Sbdf) -> Self {
+        Self { host, sbdf, seen: None }
+    }
+
+    fn seen(host: &'f H, function: &'f Function<'m>) -> Self {
+        Self { host, sbdf: function.state.sbdf(), seen: Some(function) }
     }
 }
 
-/// Reads a function as its domain does.
-struct Seen<'f, 'm, H> {
-    function: &'f Function<'m>,
-    host: &'f H,
-}
-
-impl<H: Host> ConfigReader for Seen<'_, '_, H> {
+impl<H: Host> ConfigReader for Reader<'_, '_, H> {
     fn read(&self, offset: u16, width: Width) -> u32 {
+        let Some(function) = self.seen else { return self.host.config_read(self.sbdf, offset, width) };
         match Access::new(u32::from(offset), u32::from(width.bytes())) {
-            Some(access) => self.function.read(self.host, access),
+            Some(access) => function.read(self.host, access),
             None => u32::MAX,
         }
     }
@@ -47,7 +47,7 @@ impl Function<'_> {
     ///
     /// There are too few registers.
     pub(crate) fn pin_standard_list<H: Host>(&mut self, host: &H) -> Result<(), DefineError> {
-        let physical = Physical { host, sbdf: self.state.sbdf() };
+        let physical = Reader::physical(host, self.state.sbdf());
         let mut walk = walk::standard(&physical);
         let mut exists = false;
         loop {
@@ -72,7 +72,7 @@ impl Function<'_> {
 
     /// Pins the extended list, as far as there are registers for it.
     pub(crate) fn pin_extended_list<H: Host>(&mut self, host: &H) {
-        let physical = Physical { host, sbdf: self.state.sbdf() };
+        let physical = Reader::physical(host, self.state.sbdf());
         let mut last = None;
         for capability in walk::extended(&physical) {
             let source = Source::Virtual(capability.header.0);
@@ -92,7 +92,7 @@ impl Function<'_> {
     /// Takes the first standard capability with this ID out of the list and hides its body. Whether there was one.
     /// Interrupts that it delivers are given back; the pages of an MSI-X table go on to trap.
     pub fn hide_capability<H: Host>(&mut self, host: &H, id: CapabilityId) -> bool {
-        let seen = Seen { function: self, host };
+        let seen = Reader::seen(host, self);
         let hidden = walk::standard(&seen).find(|capability| capability.id == id);
         if let Some(capability) = hidden {
             self.hide_at(host, capability.offset);
@@ -102,7 +102,7 @@ impl Function<'_> {
 
     /// Hides the capability at `offset`, whatever the device says of it now.
     pub(crate) fn hide_at<H: Host>(&mut self, host: &H, offset: u16) {
-        let seen = Seen { function: self, host };
+        let seen = Reader::seen(host, self);
         let mut link = None;
         let mut end = CONFIG_SIZE;
         for capability in walk::standard(&seen) {
@@ -134,7 +134,7 @@ impl Function<'_> {
         ids: [CapabilityId; N],
     ) -> [Option<u8>; N] {
         let mut found = [None; N];
-        for capability in walk::standard(&Seen { function: self, host }) {
+        for capability in walk::standard(&Reader::seen(host, self)) {
             for (found, id) in found.iter_mut().zip(ids) {
                 if found.is_none() && capability.id == id {
                     *found = Some(capability.offset as u8); // CAST: below 0x100.
@@ -148,7 +148,7 @@ impl Function<'_> {
     pub(crate) fn hide_others<H: Host>(&mut self, host: &H, id: CapabilityId, kept: Option<u8>) {
         for _ in 0..walk::STANDARD_LIMIT {
             let kept = kept.map(u16::from);
-            let seen = Seen { function: self, host };
+            let seen = Reader::seen(host, self);
             let other = walk::standard(&seen).find(|other| other.id == id && Some(other.offset) != kept);
             let Some(other) = other else { return };
             self.refuse(Refusal::Capability);
@@ -159,7 +159,7 @@ impl Function<'_> {
     /// Takes the first extended capability with this ID out of the list and hides its body. Whether there was one.
     /// The header at 0x100 stays, as a null capability, if the list goes on behind it.
     pub fn hide_extended<H: Host>(&mut self, host: &H, id: ExtendedId) -> bool {
-        let seen = Seen { function: self, host };
+        let seen = Reader::seen(host, self);
         let mut previous: Option<ExtendedCapability> = None;
         let hidden = walk::extended(&seen).find(|capability| {
             let found = capability.header.id() == id;
