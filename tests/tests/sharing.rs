@@ -57,7 +57,7 @@ fn act(machine: &mut Machine, random: &mut Random) {
         5 => drop(machine.start_write(number, ROM, 4, address & !0x7fe)),
         6 => drop(machine.start_write(number, ROM + 1, 1, address >> 8 & 0xf8)),
         7 => {
-            drop(machine.start_write(number, 0x10 + 4 * u16::try_from(random.below(3)).unwrap(), 4, address))
+            drop(machine.start_write(number, 0x10 + 4 * u16::try_from(random.below(3)).unwrap(), 4, address));
         }
         _ => drop(machine.step(number)),
     }
