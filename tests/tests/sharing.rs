@@ -50,17 +50,19 @@ fn act(machine: &mut Machine, random: &mut Random) {
         return;
     }
     let address = 0xfe00_0000 + random.below(0x8000);
-    match random.below(12) {
-        0 => machine.detach(number),
-        1..=3 => drop(machine.start_write(number, COMMAND, 2, random.below(4))),
-        4 => drop(machine.start_write(number, COMMAND + 1, 1, random.below(8))),
-        5 => drop(machine.start_write(number, ROM, 4, address & !0x7fe)),
-        6 => drop(machine.start_write(number, ROM + 1, 1, address >> 8 & 0xf8)),
-        7 => {
-            drop(machine.start_write(number, 0x10 + 4 * u16::try_from(random.below(3)).unwrap(), 4, address));
+    let (offset, bytes, value) = match random.below(12) {
+        0 => return machine.detach(number),
+        1..=3 => (COMMAND, 2, random.below(4)),
+        4 => (COMMAND + 1, 1, random.below(8)),
+        5 => (ROM, 4, address & !0x7fe),
+        6 => (ROM + 1, 1, address >> 8 & 0xf8),
+        7 => (random.pick(&[0x10, 0x14, 0x18]), 4, address),
+        _ => {
+            machine.step(number);
+            return;
         }
-        _ => drop(machine.step(number)),
-    }
+    };
+    machine.start_write(number, offset, bytes, value);
 }
 
 /// Random lives of four functions; with `faults`, one call in between is refused.
@@ -79,7 +81,9 @@ fn run(seed: u64, faults: bool) {
         for _ in 0..random.below(30) {
             act(&mut machine, &mut random);
         }
-        (0..FUNCTIONS).for_each(|number| drop(machine.settle(number)));
+        for number in 0..FUNCTIONS {
+            machine.settle(number);
+        }
         let attached: Vec<usize> = (0..FUNCTIONS).filter(|number| machine.is_attached(*number)).collect();
         let asked: BTreeSet<u64> = attached.iter().flat_map(|number| asked(&mut machine, *number)).collect();
         let mapped: BTreeSet<u64> = machine.host.p2m().frames().into_iter().collect();
