@@ -8,6 +8,7 @@ mod bench;
 mod boot;
 mod ci;
 mod coverage;
+mod fuzz;
 mod gates;
 mod library;
 mod packages;
@@ -33,6 +34,7 @@ enum Command {
     Bench(bench::Args),
     Differential(bench::DifferentialArgs),
     Coverage(coverage::Args),
+    Fuzz(fuzz::Args),
     Ci(ci::Args),
 }
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Differential(args) => bench::differential(&args),
         Command::Coverage(args) => coverage::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Ci(args) => ci::run(&args),
     };
     match result {
