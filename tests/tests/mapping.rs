@@ -2,7 +2,7 @@
 
 use capabilities::Width;
 use tests::device::Device;
-use tests::host::{Event, Preempt};
+use tests::host::{Event, Import, Preempt};
 use tests::machine::Machine;
 use vpci::{Pages, Progress, Refusal, Written};
 
@@ -440,4 +440,31 @@ fn a_function_with_nothing_to_map_needs_no_step() {
     let mut machine = Machine::with(Device::endpoint(1, 1).with_io(0, 0xc000, 8));
     assert_eq!(machine.start_write(0, COMMAND, 2, 3), Written::Done);
     assert_eq!(machine.device(0).command(), 3);
+}
+
+#[test]
+fn a_bar_of_any_size_is_given_up_at_once() {
+    // A device may claim 2^63 bytes. What was never mapped is not searched for pages to unmap.
+    let mut machine = Machine::default();
+    machine.add(Device::endpoint(1, 1).with_bar64(0, 0, 1 << 63));
+    machine.host.fail_from(Import::Map, 3);
+    machine.write(0, COMMAND, 2, 2);
+    assert_eq!(machine.device(0).command() & 2, 0);
+    machine.detach(0);
+    assert!(machine.host.holds_nothing());
+    let (maps, unmaps) = (machine.host.calls(Import::Map), machine.host.calls(Import::Unmap));
+    assert!(unmaps <= maps, "{unmaps} calls to unmap what {maps} mapped");
+}
+
+#[test]
+fn a_function_that_leaves_has_the_command_that_was_asked_for() {
+    // A reset is a detach and an attach: it must not lose memory decoding on the way.
+    let mut machine = Machine::default();
+    machine.host.set_preempt(Preempt::Always);
+    let number = machine.plug(device().with_command(7));
+    assert_eq!(machine.attach(number), Ok(Written::Pending));
+    assert_eq!(machine.device(number).command(), 5, "decoding is off until the BARs are mapped");
+    machine.detach(number);
+    assert_eq!(machine.device(number).command(), 7);
+    assert!(machine.host.holds_nothing());
 }

@@ -49,6 +49,8 @@ pub struct Bar {
     pub(crate) guest: u64,
     /// Size in bytes, a power of two.
     pub(crate) size: u64,
+    /// The first guest frame that, with all behind it, mapping has not come to.
+    pub(crate) reached: u64,
     pub(crate) kind: BarKind,
     pub(crate) prefetchable: bool,
     pub(crate) presence: Presence,
@@ -63,6 +65,13 @@ impl Bar {
             BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom => Pages::spanning(self.guest, self.size),
             BarKind::Empty | BarKind::Io | BarKind::High => None,
         }
+    }
+
+    /// Of those, the ones that mapping has come to: what may have to be unmapped.
+    pub(crate) fn reached(&self) -> Option<Pages> {
+        let Pages { first, last } = self.pages()?;
+        let last = last.min(self.reached.checked_sub(1)?);
+        (first <= last).then_some(Pages { first, last })
     }
 
     /// What the BAR is.

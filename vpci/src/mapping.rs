@@ -122,12 +122,16 @@ impl Function<'_> {
         Progress::Done
     }
 
-    /// Unmaps everything, without pausing and without touching the registers: the function goes away.
+    /// Unmaps everything, without pausing: the function goes away. COMMAND gets what was asked for last.
     pub(crate) fn unmap_all<H: Host, S: Siblings>(&mut self, host: &H, siblings: &S) {
+        let asked = self.state.mapping.asked(Effect::Command);
         // What cannot be unmapped is tried twice: nobody asks again.
         for _ in 0..2 {
             self.retarget(false, false);
             while !self.advance(host, siblings) {}
+        }
+        if let Some(command) = asked {
+            host.config_write(self.state.sbdf(), header::COMMAND, Width::Word, command);
         }
         self.state.mapping = FromZeros::new_zeroed();
     }
@@ -142,9 +146,7 @@ impl Function<'_> {
             },
         };
         let Some(bar) = self.state.bars.get(at).copied() else { return true };
-        let all = bar.pages();
-        let rest = all.filter(|all| self.state.mapping.next <= all.last);
-        let Some(rest) = rest.map(|all| Pages { first: self.state.mapping.next, ..all }) else {
+        let Some(rest) = self.rest(&bar) else {
             if let Some(bar) = self.state.bars.get_mut(at) {
                 bar.presence = match (bar.wanted, self.state.mapping.stuck) {
                     (true, _) => Presence::Present,
@@ -159,22 +161,37 @@ impl Function<'_> {
         let part = match self.remainder(host, siblings, at, bar.wanted, rest, frame).leading() {
             Ok(part) => part,
             Err(next) => {
-                self.state.mapping.next = next;
+                self.move_on(at, next);
                 return false;
             }
         };
         let done =
             if bar.wanted { host.map(part, frame(part.first)) } else { host.unmap(part, frame(part.first)) };
         match done {
-            Ok(pages) => self.state.mapping.next = part.first.saturating_add(pages.clamp(1, part.count())),
+            Ok(pages) => self.move_on(at, part.first.saturating_add(pages.clamp(1, part.count()))),
             Err(_) if bar.wanted => self.fail(host, Refusal::Map),
             Err(_) => {
                 self.refuse(Refusal::Unmap);
                 self.state.mapping.stuck = true;
-                self.state.mapping.next = part.first.saturating_add(1);
+                self.move_on(at, part.first.saturating_add(1));
             }
         }
         false
+    }
+
+    /// Goes on with BAR `at` at the frame `next`.
+    fn move_on(&mut self, at: usize, next: u64) {
+        self.state.mapping.next = next;
+        if let Some(bar) = self.state.bars.get_mut(at).filter(|bar| bar.wanted) {
+            bar.reached = bar.reached.max(next);
+        }
+    }
+
+    /// What is left to do of a BAR: to unmap it, no page that mapping never came to.
+    fn rest(&self, bar: &Bar) -> Option<Pages> {
+        let all = if bar.wanted { bar.pages() } else { bar.reached() };
+        let first = self.state.mapping.next;
+        all.filter(|all| first <= all.last).map(|all| Pages { first, ..all })
     }
 
     /// Picks a BAR that is not as it should be.
@@ -187,6 +204,9 @@ impl Function<'_> {
         };
         let at = self.state.bars.iter().position(differs)?;
         let bar = self.state.bars.get_mut(at)?;
+        if bar.presence == Presence::Absent {
+            bar.reached = 0;
+        }
         bar.presence = Presence::Partial;
         self.state.mapping.stuck = false;
         self.state.mapping.next = bar.pages().map_or(u64::MAX, |pages| pages.first);
@@ -207,11 +227,11 @@ impl Function<'_> {
         let mut remainder = Remainder::of(rest);
         let mut exclude = |bar: &Bar| {
             let present = bar.presence == Presence::Present;
-            // To map: what is there and stays need not be mapped again. To unmap: what another BAR still has, or is
-            // being mapped for, is left to that one. A BAR that nothing was done for yet has no page to give back.
+            // To map: what is there and stays need not be mapped again. To unmap: what another BAR still has, or has
+            // been mapped for so far, is left to that one.
             let mapping = bar.wanted && bar.presence != Presence::Absent;
             let skip = if wanted { present && bar.wanted } else { present || mapping };
-            if let Some(pages) = bar.pages().filter(|_| skip) {
+            if let Some(pages) = bar.reached().filter(|_| skip) {
                 remainder.exclude(pages);
             }
         };
