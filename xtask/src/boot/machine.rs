@@ -191,13 +191,12 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "-kernel",
         "xen",
         // conswitch=ax: the first serial port's input stays with Xen, for its debug keys.
-        // dom0_vcpus_pin, spec-ctrl=no: less to emulate.
         // no-sharept: the emulated CPU's page tables (AMD's) are not what an Intel IOMMU reads.
         "-append",
-        "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M dom0_vcpus_pin iommu=verbose,no-sharept \
-         spec-ctrl=no loglvl=all guest_loglvl=all noreboot",
+        "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept \
+         loglvl=all guest_loglvl=all noreboot",
         "-initrd",
-        "vmlinuz console=hvc0 earlyprintk=xen panic=-1 mitigations=off,initramfs",
+        "vmlinuz console=hvc0 earlyprintk=xen panic=-1,initramfs",
         "-device",
         iommu.qemu(),
         "-serial",
