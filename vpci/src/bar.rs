@@ -101,12 +101,20 @@ pub(crate) struct Sized {
     pub(crate) size: u64,
 }
 
+impl Sized {
+    /// The size is the lowest address bit that can be set; a register of 0 has none. A device that lies may give an
+    /// address with bits below it.
+    const fn new(address: u64, settable: u64) -> Self {
+        let size = settable & settable.wrapping_neg();
+        Self { address: address & size.wrapping_neg(), size }
+    }
+}
+
 /// Sizes a 32-bit register at `offset` whose address bits are `mask`, memory decoding being off.
 pub(crate) fn size32<H: Host>(host: &H, sbdf: Sbdf, offset: u16, mask: u32) -> Sized {
     let old = host.config_read(sbdf, offset, Width::Dword);
     let low = probe(host, sbdf, offset, old) & mask;
-    // The size is the lowest address bit that can be set; a register of 0 has none.
-    Sized { address: u64::from(old & mask), size: u64::from(low & low.wrapping_neg()) }
+    Sized::new(u64::from(old & mask), u64::from(low))
 }
 
 /// Sizes a 64-bit memory BAR at `offset`, memory decoding being off.
@@ -115,11 +123,8 @@ pub(crate) fn size64<H: Host>(host: &H, sbdf: Sbdf, offset: u16) -> Sized {
     let old_high = host.config_read(sbdf, offset + 4, Width::Dword);
     let low = probe(host, sbdf, offset, old_low) & header::BAR_ADDRESS;
     let high = probe(host, sbdf, offset + 4, old_high);
-    let bits = u64::from(high) << 32 | u64::from(low);
-    Sized {
-        address: u64::from(old_high) << 32 | u64::from(old_low & header::BAR_ADDRESS),
-        size: bits & bits.wrapping_neg(),
-    }
+    let address = u64::from(old_high) << 32 | u64::from(old_low & header::BAR_ADDRESS);
+    Sized::new(address, u64::from(high) << 32 | u64::from(low))
 }
 
 /// What a register reads back after a write of all ones; its old value is restored.
@@ -155,5 +160,17 @@ impl Function<'_> {
             written |= if bar.prefetchable { header::BAR_PREFETCHABLE } else { 0 };
         }
         host.config_write(self.state.sbdf(), offset, Width::Dword, written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_aligned_and_ends_inside_the_address_space() {
+        assert_eq!(Sized::new(0xfe01_0010, 0xffff_0000), Sized { address: 0xfe01_0000, size: 0x1_0000 });
+        assert_eq!(Sized::new(u64::MAX, 1 << 63), Sized { address: 1 << 63, size: 1 << 63 });
+        assert_eq!(Sized::new(0x1000, 0), Sized { address: 0, size: 0 });
     }
 }
