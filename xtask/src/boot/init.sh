@@ -86,7 +86,8 @@ disk_sum() {
     why=$(dd if="$disk" bs=64k skip=$((data_bytes / 65536)) count=$((data_bytes / 65536)) iflag=direct status=none | sum)
 }
 
-ahci_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo ata*/host*/target*/*/block/sd*); disk=/dev/${disk##*/}; [ -b "$disk" ]; }
+# Right after a bind, the node of the disk that was there before may not be gone yet: a disk is one that can be read.
+ahci_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo ata*/host*/target*/*/block/sd*); disk=/dev/${disk##*/}; [ -b "$disk" ] && head -c 512 "$disk" >/dev/null 2>&1; }
 io_ahci() {
     until_true 20 ahci_disk "$1" || { why="no disk"; return 1; }
     if [ "$2" ]; then count=$((data_bytes / 32768)); else count=4; fi

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use crate::{
-    packages,
+    packages, ui,
     xen::{Build, Options},
 };
 
@@ -49,6 +49,10 @@ pub(crate) struct Args {
     /// Seconds that a boot may take.
     #[arg(long, default_value_t = 300)]
     timeout: u64,
+    /// How often a boot is tried where dom0 broke and Xen did not: QEMU's emulation of nested virtualization is not
+    /// reliable on a busy machine.
+    #[arg(long, default_value_t = 3)]
+    attempts: u32,
     /// Print one JSON object instead of the table.
     #[arg(long)]
     json: bool,
@@ -68,12 +72,15 @@ struct Plan<'a> {
     echo_port: u16,
     limits: Limits,
     stress: bool,
+    attempts: u32,
 }
 
 /// One boot's result.
 struct Booted {
     variant: &'static str,
     iommu: Iommu,
+    /// How often it was tried; more than once where QEMU was suspect.
+    attempts: u32,
     rows: Vec<Row>,
     lspci: String,
     error: Option<String>,
@@ -102,6 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         echo_port: machine::echo_server()?,
         limits: Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) },
         stress: !args.quick,
+        attempts: args.attempts,
     };
     let mut boots = Vec::new();
     for (variant, build) in &variants {
@@ -163,7 +171,22 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
     initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
     let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive };
     let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
-    let (seen, result) = session.run();
+    let mut attempts = 1;
+    let (seen, result) = loop {
+        let (seen, result) = session.run();
+        match result {
+            Err(error) if attempts < plan.attempts && session::emulator_is_suspect(&error) => {
+                ui::say(format!("{error:#}"));
+                ui::say(format!(
+                    "{}: this can be QEMU's own fault, so it gets another attempt",
+                    session.name
+                ));
+                session.keep_log(attempts)?;
+                attempts += 1;
+            }
+            result => break (seen, result),
+        }
+    };
     let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress);
     let lspci = compare::unpack(seen.transcript.block("lspci"));
     if let Ok(text) = &lspci {
@@ -174,5 +197,5 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
         (Ok(()), Err(error)) => Some(format!("{}: {error:#}", session.name)),
         (Ok(()), Ok(_)) => None,
     };
-    Ok(Booted { variant, iommu, rows, lspci: lspci.unwrap_or_default(), error })
+    Ok(Booted { variant, iommu, attempts, rows, lspci: lspci.unwrap_or_default(), error })
 }

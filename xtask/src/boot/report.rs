@@ -157,6 +157,8 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     differences: Vec<Difference>,
     errors: Vec<String>,
+    /// Boots that were tried again, since dom0 broke in a way that QEMU can cause.
+    retried: u32,
 }
 
 impl Report {
@@ -164,10 +166,11 @@ impl Report {
     pub(crate) fn new(boots: &[Booted], differences: Vec<Difference>) -> Self {
         let rows: Vec<Row> = boots.iter().flat_map(|b| b.rows.clone()).collect();
         let errors: Vec<String> = boots.iter().filter_map(|b| b.error.clone()).collect();
+        let retried = boots.iter().map(|b| b.attempts - 1).sum();
         let pass = errors.is_empty()
             && rows.iter().all(|r| r.passed)
             && differences.iter().all(|d| d.reason.is_some());
-        Self { pass, rows, differences, errors }
+        Self { pass, rows, differences, errors, retried }
     }
 
     /// Prints it, and is an error if anything failed.
@@ -196,6 +199,9 @@ impl Report {
             let rest = self.differences.len() - listed;
             let _ =
                 write!(text, ", {rest} unexplained and {listed} explained differences from Xen's own vPCI");
+        }
+        if self.retried > 0 {
+            let _ = write!(text, " ({} boots were tried again: dom0 broke, Xen did not)", self.retried);
         }
         text
     }
