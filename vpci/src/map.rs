@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn any_dword_in_any_order_finds_its_own_register() {
         let mut index = index();
-        let mut registers = [Register::RAW; DWORDS];
+        let mut registers = std::vec![Register::RAW; DWORDS];
         let mut order: std::vec::Vec<u16> = (0..1024).collect();
         // A fixed permutation: 389 and 1024 have no common factor.
         order.sort_by_key(|n| u32::from(*n) * 389 % 1024);

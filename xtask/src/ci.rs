@@ -52,7 +52,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let start = Instant::now();
         let passed = execute(step)?;
         let seconds = start.elapsed().as_secs();
-        rows.push(vec![step.name.to_owned(), if passed { "pass" } else { "FAIL" }.to_owned(), format!("{seconds} s")]);
+        rows.push(vec![
+            step.name.to_owned(),
+            if passed { "pass" } else { "FAIL" }.to_owned(),
+            format!("{seconds} s"),
+        ]);
         if !passed {
             failed.push(step.name);
         }
@@ -78,6 +82,9 @@ fn execute(step: &Step) -> Result<bool> {
         command.args(step.words);
         command
     };
-    let status = command.current_dir(run::workspace()).status().with_context(|| format!("cannot run {}", step.name))?;
+    let status = command
+        .current_dir(run::workspace())
+        .status()
+        .with_context(|| format!("cannot run {}", step.name))?;
     Ok(status.success())
 }

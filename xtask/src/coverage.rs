@@ -62,7 +62,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     ui::say("running the tests with counters");
     let mut tests = Command::new(env!("CARGO"));
     tests
-        .args(["test", "--quiet", "--no-fail-fast", "-p", "capabilities", "-p", "vpci", "-p", "tests", "--tests"])
+        .args([
+            "test",
+            "--quiet",
+            "--no-fail-fast",
+            "-p",
+            "capabilities",
+            "-p",
+            "vpci",
+            "-p",
+            "tests",
+            "--tests",
+        ])
         .arg("--target-dir")
         .arg(&directory)
         .current_dir(run::workspace())
