@@ -49,8 +49,7 @@ pub(crate) struct Args {
     /// Seconds that a boot may take.
     #[arg(long, default_value_t = 300)]
     timeout: u64,
-    /// How often a boot is tried where dom0 broke and Xen did not: QEMU's emulation of nested virtualization is not
-    /// reliable on a busy machine.
+    /// How often a boot is tried where QEMU delivered an interrupt twice, as it does now and then on a busy machine.
     #[arg(long, default_value_t = 3)]
     attempts: u32,
     /// Print one JSON object instead of the table.

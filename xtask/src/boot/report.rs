@@ -157,7 +157,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     differences: Vec<Difference>,
     errors: Vec<String>,
-    /// Boots that were tried again, since dom0 broke in a way that QEMU can cause.
+    /// Boots that were tried again, since QEMU delivered an interrupt twice.
     retried: u32,
 }
 
@@ -201,7 +201,8 @@ impl Report {
                 write!(text, ", {rest} unexplained and {listed} explained differences from Xen's own vPCI");
         }
         if self.retried > 0 {
-            let _ = write!(text, " ({} boots were tried again: dom0 broke, Xen did not)", self.retried);
+            let _ =
+                write!(text, " ({} boots were tried again: QEMU delivered an interrupt twice)", self.retried);
         }
         text
     }

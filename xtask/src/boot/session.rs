@@ -204,10 +204,8 @@ impl Running<'_> {
                 if Instant::now() >= self.deadline {
                     bail!("not done after {:.0} s", self.started.elapsed().as_secs_f32());
                 }
-                // Xen may still answer: registers of every CPU, dom0's registers, domains and their vCPUs.
+                // Xen may still answer, with the state of every CPU.
                 let _ = self.keyboard.write_all(b"d").and_then(|()| self.keyboard.flush());
-                thread::sleep(Duration::from_millis(500));
-                let _ = self.keyboard.write_all(b"0").and_then(|()| self.keyboard.flush());
                 let what = format!("it hangs: not a word for {} s", self.silence.as_secs());
                 writeln!(self.console, "{what}")?;
                 self.trouble = Some((what, Instant::now()));
@@ -248,12 +246,11 @@ fn without_time(text: &str) -> &str {
 ///
 /// When Xen injects an interrupt into dom0 (SVM's EVENTINJ), QEMU delivers it and forgets to clear its note of it
 /// (`exception_index`, in `helper_vmrun`). If another thread of QEMU kicks the virtual CPU before the next exit, the same
-/// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path (the stack guard of
-/// `ENTRY_TRAMPOLINE` is hit) or with a lock held (dom0 stalls). Kicks come late on a busy machine. What Xen itself says is
-/// never put down to that.
+/// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path, where it hits the stack
+/// guard of `ENTRY_TRAMPOLINE`, or with a lock held, where dom0 stalls. Kicks come late on a busy machine. Only the first is
+/// put down to QEMU: a stall or a hang can as well be a deadlock in Xen, and what Xen itself says is never QEMU's fault.
 pub(crate) fn emulator_is_suspect(error: &anyhow::Error) -> bool {
-    let text = error.to_string();
-    text.contains(" while ") && !text.contains("(XEN) ")
+    error.to_string().contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit")
 }
 
 /// If a console line says that Xen or dom0 broke.
@@ -306,12 +303,13 @@ mod tests {
     }
 
     #[test]
-    fn what_xen_says_is_never_qemus_fault() {
-        assert!(emulator_is_suspect(&anyhow!(
+    fn a_hang_is_never_put_down_to_qemu() {
+        let guard = "[   14.7] BUG: ENTRY_TRAMPOLINE stack guard page was hit at (____ptrval____)";
+        assert!(emulator_is_suspect(&anyhow!("rust-amd: while lspci: {guard}; the log: x")));
+        assert!(!emulator_is_suspect(&anyhow!(
             "rust-amd: while lspci: it hangs: not a word for 60 s; the log: x"
         )));
         assert!(!emulator_is_suspect(&anyhow!("rust-amd: while lspci: (XEN) Xen BUG at x.c:1; the log: x")));
-        assert!(!emulator_is_suspect(&anyhow!("QEMU did not start")));
     }
 
     #[test]
