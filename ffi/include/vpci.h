@@ -305,24 +305,6 @@ struct rvpci_vector {
   bool masked;
 };
 
-/**
- * A BAR, see `rvpci_bar_state`.
- */
-struct rvpci_bar {
-  /**
-   * Host address in bytes.
-   */
-  uint64_t address;
-  /**
-   * Size in bytes; 0 if it is not a memory BAR.
-   */
-  uint64_t size;
-  /**
-   * Whether all of it is mapped.
-   */
-  bool mapped;
-};
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -429,7 +411,7 @@ size_t rvpci_device_size(uint32_t sbdf,
  * Lock: exclusive. Work: at most 1,200 configuration accesses.
  * Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
  * -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
- * has an owner, -ENOSPC if the domain or the device has too little room. After an error the function is as it was
+ * has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has. After an error the function is as it was
  * and the memory the caller's.
  *
  * # Safety
@@ -570,15 +552,6 @@ bool rvpci_msix_state(const struct rvpci_device *device, struct rvpci_msix *msix
 bool rvpci_msix_vector(const struct rvpci_device *device, uint32_t entry, struct rvpci_vector *vector);
 
 /**
- * Stores the BAR `number`, 0 to 5, or 6 for the expansion ROM, in `*bar`. Whether there is such a number.
- *
- * # Safety
- *
- * `device` is a device, and `bar` may be written.
- */
-bool rvpci_bar_state(const struct rvpci_device *device, uint32_t number, struct rvpci_bar *bar);
-
-/**
  * How often something was refused for a reason, `RVPCI_REFUSED_*`; 0 for a reason that there is not. The count stops
  * at its largest value.
  *
@@ -703,10 +676,6 @@ RVPCI_ASSERT(offsetof(struct rvpci_register, ro) == 16);
 RVPCI_ASSERT(offsetof(struct rvpci_register, rw1c) == 20);
 RVPCI_ASSERT(offsetof(struct rvpci_register, rsvdp) == 24);
 RVPCI_ASSERT(offsetof(struct rvpci_register, rsvdz) == 28);
-RVPCI_ASSERT(sizeof(struct rvpci_bar) == 24);
-RVPCI_ASSERT(offsetof(struct rvpci_bar, address) == 0);
-RVPCI_ASSERT(offsetof(struct rvpci_bar, size) == 8);
-RVPCI_ASSERT(offsetof(struct rvpci_bar, mapped) == 16);
 RVPCI_ASSERT(sizeof(struct rvpci_msi) == 32);
 RVPCI_ASSERT(offsetof(struct rvpci_msi, address) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_msi, data) == 8);

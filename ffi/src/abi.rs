@@ -117,18 +117,6 @@ pub struct rvpci_register {
     pub rsvdz: u32,
 }
 
-/// A BAR, see `rvpci_bar_state`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct rvpci_bar {
-    /// Host address in bytes.
-    pub address: u64,
-    /// Size in bytes; 0 if it is not a memory BAR.
-    pub size: u64,
-    /// Whether all of it is mapped.
-    pub mapped: bool,
-}
-
 /// MSI as the domain has set it up, see `rvpci_msi_state`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -184,8 +172,6 @@ const_assert_eq!(size_of::<rvpci_device_info>(), 24);
 const_assert_eq!(offset_of!(rvpci_device_info, device), 16);
 const_assert_eq!(size_of::<rvpci_register>(), 32);
 const_assert_eq!(offset_of!(rvpci_register, rsvdz), 28);
-const_assert_eq!(size_of::<rvpci_bar>(), 24);
-const_assert_eq!(offset_of!(rvpci_bar, mapped), 16);
 const_assert_eq!(size_of::<rvpci_msi>(), 32);
 const_assert_eq!(offset_of!(rvpci_msi, masking), 24);
 const_assert_eq!(size_of::<rvpci_msix>(), 8);
@@ -195,6 +181,7 @@ const_assert_eq!(offset_of!(rvpci_vector, masked), 16);
 
 // The errno values of Xen's public/errno.h that this interface uses.
 pub(crate) const ENOENT: i32 = 2;
+pub(crate) const E2BIG: i32 = 7;
 pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ENOSPC: i32 = 28;
@@ -209,7 +196,7 @@ impl Errno for AttachError {
     fn errno(self) -> i32 {
         match self {
             Self::Unsupported => -EOPNOTSUPP,
-            Self::Full => -ENOSPC,
+            Self::Full => -E2BIG,
         }
     }
 }

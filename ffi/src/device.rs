@@ -144,7 +144,7 @@ pub extern "C" fn rvpci_device_size(sbdf: u32, registers: u32) -> usize {
 /// Lock: exclusive. Work: at most 1,200 configuration accesses.
 /// Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
 /// -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
-/// has an owner, -ENOSPC if the domain or the device has too little room. After an error the function is as it was
+/// has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has. After an error the function is as it was
 /// and the memory the caller's.
 ///
 /// # Safety

@@ -2,7 +2,7 @@
 
 use vpci::{Pirq, Refusal};
 
-use crate::abi::{RVPCI_ABI_VERSION, rvpci_bar, rvpci_msi, rvpci_msix, rvpci_vector};
+use crate::abi::{RVPCI_ABI_VERSION, rvpci_msi, rvpci_msix, rvpci_vector};
 use crate::device::{rvpci_device, state, vectors};
 
 /// The version of this interface, `RVPCI_ABI_VERSION` of the header it was built with.
@@ -87,25 +87,6 @@ pub unsafe extern "C" fn rvpci_msix_vector(
     };
     // SAFETY: the caller promises a place to write to.
     unsafe { vector.write(to) };
-    true
-}
-
-/// Stores the BAR `number`, 0 to 5, or 6 for the expansion ROM, in `*bar`. Whether there is such a number.
-///
-/// # Safety
-///
-/// `device` is a device, and `bar` may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_bar_state(
-    device: *const rvpci_device,
-    number: u32,
-    bar: *mut rvpci_bar,
-) -> bool {
-    // SAFETY: the caller promises a device and holds its lock.
-    let Some(from) = unsafe { state(device) }.bars().get(number as usize) else { return false };
-    let (address, size) = from.host_range();
-    // SAFETY: the caller promises a place to write to.
-    unsafe { bar.write(rvpci_bar { address, size, mapped: from.is_present() }) };
     true
 }
 

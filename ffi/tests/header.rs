@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use ffi::{rvpci_bar, rvpci_device_info, rvpci_msi, rvpci_msix, rvpci_register, rvpci_vector};
+use ffi::{rvpci_device_info, rvpci_msi, rvpci_msix, rvpci_register, rvpci_vector};
 use quote::ToTokens;
 
 fn root() -> PathBuf {
@@ -140,7 +140,6 @@ fn assertions() -> String {
     layout! {
         rvpci_device_info { sbdf, view, flags, registers, device }
         rvpci_register { offset, bytes, hardware, value, ro, rw1c, rsvdp, rsvdz }
-        rvpci_bar { address, size, mapped }
         rvpci_msi { address, data, mask, pirq, vectors, capable, enabled, address64, masking }
         rvpci_msix { entries, enabled, masked }
         rvpci_vector { address, data, pirq, masked }

@@ -95,6 +95,13 @@ static struct vpci_domain *vpci_domain_get(struct domain *d)
     if ( vd )
         return vd;
 
+    if ( rvpci_abi_version() != RVPCI_ABI_VERSION )
+    {
+        printk(XENLOG_ERR "vPCI: the library has ABI %u, not %u\n",
+               rvpci_abi_version(), RVPCI_ABI_VERSION);
+        return NULL;
+    }
+
     vd = xzalloc(struct vpci_domain);
     if ( !vd )
         return NULL;
@@ -174,11 +181,11 @@ static int attach(struct domain *d, struct pci_dev *pdev)
     if ( !vd )
         return -ENOMEM;
 
-    if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
-        return set_owner(vd, pdev->sbdf, RVPCI_OWNER_READ_ONLY);
-
     if ( is_hardware_domain(d) && is_hidden(pdev->sbdf) )
         return 0;
+
+    if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
+        return set_owner(vd, pdev->sbdf, RVPCI_OWNER_READ_ONLY);
 
     size = rvpci_device_size(pdev->sbdf.sbdf, RVPCI_REGISTERS);
     dev = _xzalloc(sizeof(*dev) + size, sizeof(uint64_t));
@@ -246,18 +253,17 @@ static void detach(struct pci_dev *pdev)
 
 void vpci_deassign_device(struct pci_dev *pdev)
 {
-    struct domain *d = viewer(pdev);
-    struct vpci_domain *vd = d && has_vpci(d) ? vpci_domain(d) : NULL;
+    struct domain *d;
 
-    if ( !vd )
+    ASSERT(rw_is_write_locked(&pdev->domain->pci_lock));
+
+    /* A device that is hidden or read-only stays so: what it is does not depend on whether Xen knows it. */
+    if ( !pdev->vpci )
         return;
 
+    d = vpci_device(pdev)->owner->d;
     lock_viewer(d, pdev);
-    if ( pdev->vpci )
-        detach(pdev);
-    else if ( !is_hidden(pdev->sbdf) )
-        /* It may have been read-only. What is hidden stays so. */
-        rvpci_set_owner(vd->core, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
+    detach(pdev);
     unlock_viewer(d, pdev);
 }
 

@@ -15,8 +15,8 @@
 #include "vpci.h"
 
 /*
- * One for each domain that has devices. It stands alone in the domain's msix_tables, the list that Xen has for vPCI's
- * use, and stays until the domain goes.
+ * One for each domain that has devices, which today is the hardware domain. It stands alone in the domain's
+ * msix_tables, the list that Xen has for vPCI's use, and is not freed: the hardware domain does not go.
  */
 struct vpci_domain {
     struct list_head anchor;

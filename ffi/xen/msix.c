@@ -8,6 +8,7 @@
 
 #include <asm/hvm/io.h>
 #include <asm/msi.h>
+#include <asm/p2m.h>
 
 #include "glue.h"
 
@@ -25,6 +26,13 @@ static int cf_check msix_check(struct vcpu *v, unsigned long addr)
 {
     struct domain *d = v->domain;
     bool found;
+
+    /*
+     * A nested page fault asks twice: first without locks, then, having been told that the page is not ours, once more
+     * with the p2m locked. Whoever changes a mapping locks the p2m inside pci_lock, so that must not be taken here.
+     */
+    if ( p2m_get_hostp2m(d)->lock.locker == smp_processor_id() )
+        return false;
 
     read_lock(&d->pci_lock);
     found = find_page(d, addr);
@@ -51,8 +59,8 @@ static int cf_check msix_read(struct vcpu *v, unsigned long addr,
     }
     read_unlock(&d->pci_lock);
 
-    /* The page went away since it was checked: look again who has it. */
-    return dev ? X86EMUL_OKAY : X86EMUL_RETRY;
+    /* If the page went away since it was checked, this is a BAR that does not decode. */
+    return X86EMUL_OKAY;
 }
 
 static int cf_check msix_write(struct vcpu *v, unsigned long addr,
@@ -71,7 +79,7 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
     }
     read_unlock(&d->pci_lock);
 
-    return dev ? X86EMUL_OKAY : X86EMUL_RETRY;
+    return X86EMUL_OKAY;
 }
 
 static const struct hvm_mmio_ops msix_ops = {
@@ -116,39 +124,95 @@ static void dump_refusals(const struct rvpci_device *core)
             printk("  refused %s: %u\n", names[i], rvpci_refusals(core, i));
 }
 
-/* One device. Its locks are held. */
-static void dump_device(struct vpci_device *dev)
+/* How far a dump is: the next thing to print. */
+struct dump {
+    bool started;
+    pci_sbdf_t sbdf;
+    unsigned int entry;
+};
+
+/* Vectors that are looked at with the locks held. */
+#define DUMP_ENTRIES 64
+
+/* A part of a device. Its locks are held. Returns whether there is more. */
+static bool dump_device(struct vpci_device *dev, struct dump *at)
 {
     const struct rvpci_device *core = vpci_core(dev);
     struct rvpci_msi msi;
     struct rvpci_msix msix;
     struct rvpci_vector vector;
-    unsigned int i;
+    unsigned int end = at->entry + DUMP_ENTRIES;
 
-    printk("%pp\n", &dev->pdev->sbdf);
-
-    if ( rvpci_msi_state(core, &msi) && msi.enabled )
+    if ( !at->entry )
     {
-        printk("  MSI %s-bit, vectors %u of %u, mask %08x: ",
-               msi.address64 ? "64" : "32", msi.vectors, msi.capable,
-               msi.mask);
-        dump_message(msi.address, msi.data, msi.pirq);
-    }
+        printk("%pp\n", &dev->pdev->sbdf);
+        dump_refusals(core);
 
-    if ( rvpci_msix_state(core, &msix) && msix.enabled )
-    {
-        printk("  MSI-X entries %u%s\n", msix.entries,
-               msix.masked ? ", masked" : "");
-        for ( i = 0; rvpci_msix_vector(core, i, &vector); i++ )
+        if ( rvpci_msi_state(core, &msi) && msi.enabled )
         {
-            if ( vector.pirq < 0 )
-                continue;
-            printk("  %5u %s: ", i, vector.masked ? "masked" : "open");
-            dump_message(vector.address, vector.data, vector.pirq);
+            printk("  MSI %s-bit, vectors %u of %u, mask %08x: ",
+                   msi.address64 ? "64" : "32", msi.vectors, msi.capable,
+                   msi.mask);
+            dump_message(msi.address, msi.data, msi.pirq);
         }
     }
 
-    dump_refusals(core);
+    if ( !rvpci_msix_state(core, &msix) || !msix.enabled )
+        return false;
+
+    if ( !at->entry )
+        printk("  MSI-X entries %u%s\n", msix.entries,
+               msix.masked ? ", masked" : "");
+
+    for ( ; at->entry < end; at->entry++ )
+    {
+        if ( !rvpci_msix_vector(core, at->entry, &vector) )
+            return false;
+        if ( vector.pirq < 0 )
+            continue;
+        printk("  %5u %s: ", at->entry, vector.masked ? "masked" : "open");
+        dump_message(vector.address, vector.data, vector.pirq);
+    }
+
+    return true;
+}
+
+/* The next part of a domain's devices. Its lock is held. Returns whether there is more. */
+static bool dump_next(const struct domain *d, struct dump *at)
+{
+    const struct pci_dev *pdev;
+    bool reached = !at->started;
+
+    for_each_pdev ( d, pdev )
+    {
+        bool more = false;
+
+        if ( !reached )
+        {
+            if ( pdev->sbdf.sbdf != at->sbdf.sbdf )
+                continue;
+            reached = true;
+            /* Of this one, only the rest. */
+            if ( !at->entry )
+                continue;
+        }
+        else
+            at->entry = 0;
+
+        if ( !pdev->vpci || !spin_trylock(&pdev->vpci->lock) )
+            continue;
+        more = dump_device(vpci_device(pdev), at);
+        spin_unlock(&pdev->vpci->lock);
+
+        at->started = true;
+        at->sbdf = pdev->sbdf;
+        if ( !more )
+            at->entry = 0;
+
+        return true;
+    }
+
+    return false;
 }
 
 void vpci_dump_msi(void)
@@ -158,30 +222,27 @@ void vpci_dump_msi(void)
     rcu_read_lock(&domlist_read_lock);
     for_each_domain ( d )
     {
-        struct pci_dev *pdev;
+        struct dump at = { .started = false };
+        bool more = true;
 
         if ( !has_vpci(d) )
             continue;
 
         printk("vPCI devices of %pd\n", d);
 
-        /* A console key must not wait for whoever holds a lock. */
-        if ( !read_trylock(&d->pci_lock) )
+        while ( more )
         {
-            printk("  busy\n");
-            continue;
-        }
+            /* A console key must not wait for whoever holds a lock. */
+            if ( !read_trylock(&d->pci_lock) )
+            {
+                printk("  busy\n");
+                break;
+            }
+            more = dump_next(d, &at);
+            read_unlock(&d->pci_lock);
 
-        for_each_pdev ( d, pdev )
-        {
-            if ( !pdev->vpci || !spin_trylock(&pdev->vpci->lock) )
-                continue;
-            dump_device(vpci_device(pdev));
-            spin_unlock(&pdev->vpci->lock);
             process_pending_softirqs();
         }
-
-        read_unlock(&d->pci_lock);
     }
     rcu_read_unlock(&domlist_read_lock);
 }

@@ -436,3 +436,31 @@ fn too_little_memory_is_refused_and_the_device_stays_as_it_was() {
         }
     }
 }
+
+#[test]
+fn a_mapped_bar_may_be_written_with_the_address_it_has() {
+    // A device without No_Soft_Reset loses its BARs in D3hot, and software writes them again (PCIe 5.3.1.4).
+    let mut machine =
+        Machine::with(Device::endpoint(1, 1).with_bar64(0, 0x40_8000_0000, 0x1_0000).with_command(2));
+    for (offset, value, lost) in [(0x10, 0x8000_000c, 0xc), (0x14, 0x0000_0040, 0)] {
+        machine.device(0).set(offset, Width::Dword, lost);
+        machine.write(0, offset, 4, value);
+        assert_eq!(machine.device(0).get(offset, Width::Dword), value, "at {offset:#x}");
+    }
+    assert_eq!(machine.state(0).refusals(Refusal::BarMapped), 0);
+    machine.write(0, 0x14, 4, 0x41);
+    assert_eq!(machine.device(0).get(0x14, Width::Dword), 0x40);
+    assert_eq!(machine.state(0).refusals(Refusal::BarMapped), 1);
+}
+
+#[test]
+fn a_mapped_rom_may_be_written_with_the_address_it_has() {
+    let mut machine = Machine::with(Device::endpoint(1, 1).with_rom(0xfd00_0001, 0x2000).with_command(2));
+    machine.device(0).set(0x30, Width::Dword, 0);
+    machine.write(0, 0x30, 4, 0xfd00_0001);
+    assert_eq!(machine.device(0).get(0x30, Width::Dword), 0xfd00_0001);
+    assert_eq!(machine.state(0).refusals(Refusal::RomMapped), 0);
+    machine.write(0, 0x30, 4, 0xfe00_0001);
+    assert_eq!(machine.device(0).get(0x30, Width::Dword), 0xfd00_0001);
+    assert_eq!(machine.state(0).refusals(Refusal::RomMapped), 1);
+}

@@ -136,7 +136,8 @@ fn probe<H: Host>(host: &H, sbdf: Sbdf, offset: u16, old: u32) -> u32 {
 }
 
 impl Function<'_> {
-    /// The hardware domain writes `value` to the BAR register at `offset`: it may move a BAR that is not mapped.
+    /// The hardware domain writes `value` to the BAR register at `offset`: it may move a BAR that is not mapped. The
+    /// address that a mapped one has may be written again, as is done where a device lost it with its power.
     pub(crate) fn write_bar<H: Host>(&mut self, host: &H, offset: u16, value: u32) {
         let at = usize::from(offset.saturating_sub(header::BAR0) / 4);
         let high = matches!(self.state.bars.get(at), Some(bar) if bar.kind == BarKind::High);
@@ -146,10 +147,8 @@ impl Function<'_> {
         let address = bar.address & !(u64::from(u32::MAX) << shift) | u64::from(value) << shift;
         // Bits below the size are none of the register's.
         let address = address & bar.size.wrapping_neg();
-        if bar.presence != Presence::Absent || bar.wanted {
-            if address != bar.address {
-                self.refuse(Refusal::BarMapped);
-            }
+        if address != bar.address && (bar.presence != Presence::Absent || bar.wanted) {
+            self.refuse(Refusal::BarMapped);
             return;
         }
         bar.address = address;

@@ -6,7 +6,7 @@
 
 use capabilities::id::{CapabilityId, ExtendedHeader, ExtendedId};
 use capabilities::walk::{self, ExtendedCapability};
-use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header};
+use capabilities::{Access, CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, Sbdf, Width, header, msi, msix};
 use zerocopy::FromZeros;
 
 use crate::function::Function;
@@ -108,6 +108,7 @@ impl Function<'_> {
         for capability in walk::standard(&seen) {
             if capability.offset == offset {
                 link = Some((capability.pointer, capability.next));
+                end = end.min(offset + body(&seen, capability));
             } else if capability.offset > offset {
                 end = end.min(capability.offset);
             }
@@ -202,8 +203,20 @@ impl Function<'_> {
 
     /// The dwords from `start` to before `end` read 0 and drop writes.
     fn hide_dwords(&mut self, start: u16, end: u16) {
-        for dword in start / 4..end / 4 {
+        for dword in start / 4..end.div_ceil(4) {
             self.state.index.hide(dword);
         }
+    }
+}
+
+/// The length of a capability in bytes, where its ID tells it; else more than there is.
+fn body<R: ConfigReader>(reader: &R, capability: walk::Capability) -> u16 {
+    match capability.id {
+        CapabilityId::MSI => {
+            let control = reader.read16(capability.offset + msi::CONTROL);
+            msi::Layout::of(msi::Control::new_from(control)).length
+        }
+        CapabilityId::MSIX => msix::LENGTH,
+        _ => CONFIG_SIZE,
     }
 }

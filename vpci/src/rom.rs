@@ -29,7 +29,7 @@ impl Function<'_> {
     pub(crate) fn write_rom<H: Host>(&mut self, host: &H, value: u32) -> Written {
         let enable = value & header::ROM_ENABLE != 0;
         let mapped = self.rom_mapped();
-        if mapped && enable {
+        if mapped && enable && (self.is_pending() || !self.is_rom_at(value)) {
             self.refuse(Refusal::RomMapped);
             return Written::Done;
         }
@@ -46,6 +46,12 @@ impl Function<'_> {
         let offset = u16::from(self.state.rom_register);
         host.config_write(self.state.sbdf(), offset, Width::Dword, value);
         Written::Done
+    }
+
+    /// Whether a value of the ROM's register has the address that the ROM has.
+    fn is_rom_at(&self, value: u32) -> bool {
+        let rom = self.state.bars.get(ROM);
+        rom.is_some_and(|rom| u64::from(value & header::ROM_ADDRESS) & rom.size.wrapping_neg() == rom.address)
     }
 
     /// Takes the ROM's address from a value of its register, unless pages are left at the old one. Returns the address
