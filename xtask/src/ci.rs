@@ -37,10 +37,15 @@ const STEPS: &[Step] = &[
     step("gates", &["xtask", "gates"]),
     step("bench", &["xtask", "bench"]),
     step("differential", &["xtask", "differential"]),
+    step(
+        "fuzz, kept corpus",
+        &["test", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"],
+    ),
     step("fuzz", &["xtask", "fuzz", "--seconds", "15"]),
 ];
 
-const BOOT: Step = step("boot", &["xtask", "boot", "--compare"]);
+/// Each device once: unbinding, resetting and removing them, over and over, is `cargo xtask boot`'s alone.
+const BOOT: Step = step("boot", &["xtask", "boot", "--compare", "--quick"]);
 
 /// `cargo xtask ci`.
 pub(crate) fn run(args: &Args) -> Result<()> {
