@@ -222,25 +222,12 @@ work_hard() {
             say "check $1 reset fail $why"
         fi
     fi
-    [ "$4" = xhci ] && check "$1" replug replug "$2" "$3" "$4"
-}
-
-replug() {
-    for i in $(seq "$rounds"); do
-        echo 1 >"$pci/devices/$1/remove"
-        exists "$pci/devices/$1" && { why="round $i: cannot remove"; return 1; }
-        echo 1 >"$pci/rescan"
-        bound "$1" "$2" && "io_$3" "$1" || { why="round $i: $why"; return 1; }
-    done
-    why="$rounds times"
 }
 
 # Every function with MSI-X leaves at once and comes back, without drivers: more often than Xen has MMIO handler slots.
 # Linux moves the BARs of what it finds, and Xen's vPCI refuses that while they are mapped, so decoding is turned off.
 replug_all() {
     rmmod e1000e nvme xhci_pci
-    # Thousands of lines about what is found again would take most of the time; dmesg has them.
-    dmesg -n 4
     for i in $(seq "$storm"); do
         stop=
         for address in $storm_devices; do
@@ -295,7 +282,9 @@ lspci -vvvxxxx >/tmp/lspci
 block lspci sh -c 'gzip -9 </tmp/lspci | base64'
 ask before
 if [ "$stress" ]; then
-    step "unbinding, resetting and removing devices in use"
+    step "unbinding and resetting devices in use"
+    # Thousands of lines about what is found again would take much of the time; dmesg has them.
+    dmesg -n 4
     side_by_side work_hard
     if [ "$storm" ]; then
         step "removing all devices at once"

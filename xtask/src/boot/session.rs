@@ -247,15 +247,16 @@ fn without_time(text: &str) -> &str {
 /// When Xen injects an interrupt into dom0 (SVM's EVENTINJ), QEMU delivers it and forgets to clear its note of it
 /// (`exception_index`, in `helper_vmrun`). If another thread of QEMU kicks the virtual CPU before the next exit, the same
 /// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path, where it hits the stack
-/// guard of `ENTRY_TRAMPOLINE`, or with a lock held, where dom0 stalls. Kicks come late on a busy machine. Only the first is
-/// put down to QEMU: a stall or a hang can as well be a deadlock in Xen, and what Xen itself says is never QEMU's fault.
+/// guard of `ENTRY_TRAMPOLINE` or ends in a triple fault, or with a lock held, where dom0 stalls. Kicks come late on a busy
+/// machine. Both vPCIs meet it. Only the first two are put down to QEMU, and the summary counts them: a stall or a hang can as well be a deadlock in Xen, and what Xen itself says is never QEMU's fault.
 pub(crate) fn emulator_is_suspect(error: &anyhow::Error) -> bool {
-    error.to_string().contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit")
+    let error = error.to_string();
+    error.contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit") || error.contains("Triple fault")
 }
 
 /// If a console line says that Xen or dom0 broke.
 fn is_trouble(line: &str) -> bool {
-    const SIGNS: [&str; 13] = [
+    const SIGNS: [&str; 14] = [
         "Xen BUG at",
         "Assertion '",
         "Panic on CPU",
@@ -264,6 +265,7 @@ fn is_trouble(line: &str) -> bool {
         "Domain 0 crashed",
         "Hardware Dom0 crashed",
         "Kernel panic",
+        "Triple fault",
         "BUG: ",
         "Oops: ",
         "Call Trace:",
@@ -306,6 +308,10 @@ mod tests {
     fn a_hang_is_never_put_down_to_qemu() {
         let guard = "[   14.7] BUG: ENTRY_TRAMPOLINE stack guard page was hit at (____ptrval____)";
         assert!(emulator_is_suspect(&anyhow!("rust-amd: while lspci: {guard}; the log: x")));
+        let fault = "(XEN) d0v0 Triple fault - invoking HVM shutdown action 1";
+        assert!(
+            is_trouble(fault) && emulator_is_suspect(&anyhow!("rust-amd: while lspci: {fault}; the log: x"))
+        );
         assert!(!emulator_is_suspect(&anyhow!(
             "rust-amd: while lspci: it hangs: not a word for 60 s; the log: x"
         )));
