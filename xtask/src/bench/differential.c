@@ -429,7 +429,7 @@ static bool one_access(unsigned long number)
 int main(int argc, char **argv)
 {
     unsigned long accesses, done = 0;
-    size_t size = rvpci_domain_size(2);
+    size_t size = rvpci_domain_size(4);
 
     if (argc < 3)
         return 2;
@@ -439,7 +439,7 @@ int main(int argc, char **argv)
         plant = !strcmp(argv[3], "mask") ? MASK : !strcmp(argv[3], "access") ? ACCESS : BYTE;
 
     domain = aligned_alloc(8, (size + 7) & ~(size_t)7);
-    if (rvpci_domain_init(domain, size, 2, NULL, NULL))
+    if (rvpci_domain_init(domain, size, 4, NULL, NULL))
         abort();
     INIT_LIST_HEAD(&reference.handlers);
     while (done < accesses) {
