@@ -162,7 +162,7 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
             let mut all: Vec<_> = devices::DEVICES.iter().filter(|d| d.msix).collect();
             all.sort_by_key(|d| d.bdf.starts_with("00:"));
             let addresses: Vec<String> = all.iter().map(|d| format!("0000:{}", d.bdf)).collect();
-            settings.insert("storm", "30".to_owned());
+            settings.insert("storm", "28".to_owned());
             settings.insert("storm_devices", addresses.join(" "));
         }
     }
