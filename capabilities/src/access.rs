@@ -43,8 +43,6 @@ impl Lanes {
     pub const NONE: Self = Self(0);
     /// All four lanes.
     pub const ALL: Self = Self(0xf);
-    /// Bytes 0 and 1.
-    pub const LOW: Self = Self(0x3);
     /// Bytes 2 and 3.
     pub const HIGH: Self = Self(0xc);
 

@@ -195,7 +195,7 @@ pub unsafe extern "C" fn rvpci_find_window(domain: *const rvpci_domain, address:
     let used = unsafe { (*domain).windows } as usize;
     // SAFETY: `used` of them are initialised, at most half as many as there are slots.
     let windows = unsafe { slice::from_raw_parts(windows, used) };
-    match vpci::find_window(windows, address >> 12) {
+    match vpci::find_window(windows, address >> vpci::PAGE_SHIFT) {
         Some(handle) => device::from_handle(handle),
         None => core::ptr::null_mut(),
     }

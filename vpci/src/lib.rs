@@ -33,6 +33,6 @@ pub use map::{DefineError, Definition, Source};
 pub use mapping::{Progress, Siblings};
 pub use msi::Msi;
 pub use msix::{Msix, Vector};
-pub use pages::Pages;
+pub use pages::{PAGE_SHIFT, Pages};
 pub use refusal::Refusal;
 pub use register::Register;

@@ -14,7 +14,7 @@ use zerocopy::FromZeros;
 
 use crate::bar::{Bar, Presence};
 use crate::function::{BARS, Function, ROM};
-use crate::pages::{Pages, Remainder};
+use crate::pages::{PAGE_SHIFT, Pages, Remainder};
 use crate::register::Effect;
 use crate::{Host, Refusal};
 
@@ -157,7 +157,8 @@ impl Function<'_> {
             self.state.mapping.current = 0;
             return false;
         };
-        let frame = |guest: u64| guest.wrapping_sub(bar.guest >> 12).wrapping_add(bar.address >> 12);
+        let (base, host_base) = (bar.guest >> PAGE_SHIFT, bar.address >> PAGE_SHIFT);
+        let frame = |guest: u64| guest.wrapping_sub(base).wrapping_add(host_base);
         let part = match self.remainder(host, siblings, at, bar.wanted, rest, frame).leading() {
             Ok(part) => part,
             Err(next) => {

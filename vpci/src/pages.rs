@@ -1,7 +1,7 @@
 //! Ranges of page frames.
 
 /// Log2 of the page size: the unit in which BARs are mapped.
-pub(crate) const PAGE_SHIFT: u32 = 12;
+pub const PAGE_SHIFT: u32 = 12;
 /// Bytes of a page.
 pub(crate) const PAGE_SIZE: u64 = 1 << PAGE_SHIFT;
 
