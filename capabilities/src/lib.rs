@@ -5,11 +5,14 @@
 #![no_std]
 
 mod access;
+pub mod extended;
 pub mod header;
 pub mod id;
 pub mod msi;
 pub mod msix;
+pub mod policy;
 mod sbdf;
+pub mod standard;
 pub mod walk;
 
 pub use access::{Access, Lanes, Width};

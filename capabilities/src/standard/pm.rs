@@ -1,0 +1,35 @@
+//! Power Management, capability 01h (PCIe 7.5.2).
+
+use crate::policy::{Act, Control, Field, Length, Policy, Treatment, Visibility};
+use Treatment::{Engine, Hidden, One, Snapshot};
+
+/// Power Management Capabilities, a word, relative to the capability.
+pub const CAPABILITIES: u16 = 0x02;
+/// Power Management Control/Status, a word, relative to the capability.
+pub const CONTROL_STATUS: u16 = 0x04;
+
+/// What a guest sees.
+pub const POLICY: Policy = Policy {
+    name: "Power Management",
+    section: "PCIe 7.5.2",
+    length: Length::Bytes(8),
+    guest: Visibility::Shown,
+    floor: false,
+    why: "drivers look for it; the device stays in D0, where its MMIO answers",
+    fields: &[
+        Field::new("Capability ID", 0x00, 0xff, Snapshot).host(Control::Pinned),
+        Field::new("Next Capability Pointer", 0x01, 0xff, Engine(Act::Link)).host(Control::Pinned),
+        Field::new("Version", CAPABILITIES, 0x0007, Snapshot),
+        Field::new("PME Clock, Immediate Readiness, DSI, Aux Current", CAPABILITIES, 0x01f8, Hidden),
+        Field::new("D1, D2 Support", CAPABILITIES, 0x0600, Hidden)
+            .because("a guest has D0 and D3hot, in storage"),
+        Field::new("PME Support", CAPABILITIES, 0xf800, Hidden).because("PME# wakes the host, not the guest"),
+        Field::new("PowerState", CONTROL_STATUS, 0x0003, Engine(Act::PowerState)).because(
+            "storage: D3hot would stop the MMIO that is mapped (vfio and pciback set it in the device)",
+        ),
+        Field::new("No_Soft_Reset", CONTROL_STATUS, 0x0008, One)
+            .because("nothing is lost on the way back to D0, as the device never left it"),
+        Field::new("PME_En, Data_Select, Data_Scale, PME_Status", CONTROL_STATUS, 0xff00, Hidden),
+        Field::new("Data", 0x07, 0xff, Hidden),
+    ],
+};
