@@ -15,11 +15,13 @@ pub struct Dword {
     pub ones: u32,
     /// What the engine does with it.
     pub act: Act,
+    /// The bits that this is about.
+    pub acts: u32,
 }
 
 impl Dword {
     /// A dword that reads 0.
-    pub const HIDDEN: Self = Self { snapshot: 0, live: 0, write: 0, ones: 0, act: Act::None };
+    pub const HIDDEN: Self = Self { snapshot: 0, live: 0, write: 0, ones: 0, act: Act::None, acts: 0 };
 }
 
 /// A policy without its words.
@@ -135,6 +137,7 @@ const fn add(dword: &mut Dword, field: &Field) {
                 "two acts meet in a dword"
             );
             dword.act = act;
+            dword.acts |= mask;
         }
     }
 }
