@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What a toolstack tells Xen about a guest's devices, and what it can ask: one domctl, XEN_DOMCTL_vpci. The structure
+ * takes the place of `u` in struct xen_domctl (Xen 4.20, interface version 0x17), whose `domain` is the guest.
+ *
+ * Only who may use domctls in general may use this one: the control domain. Under a Flask policy it is an unknown
+ * permission, which policies deny unless they were built to allow those.
+ *
+ * A function's address is segment 31:16, bus 15:8, device 7:3, function 2:0. Handles are addresses in the caller's
+ * memory. What is called zero must be 0. After an error nothing has changed and nothing was stored.
+ */
+#ifndef VPCI_DOMCTL_H
+#define VPCI_DOMCTL_H
+
+#ifdef __XEN__
+# include <xen/types.h>
+#else
+# include <stdint.h>
+#endif
+
+#define XEN_DOMCTL_vpci 90
+
+/*
+ * Says where the domain is to see a device: before XEN_DOMCTL_assign_device, which knows only machine addresses. What
+ * was said about the device before is replaced. It stays said, over deassignment and assignment too, until
+ * VPCI_DOMCTL_unplace or the end of the domain.
+ *
+ * A device that is assigned without gets the first free slot, and its BARs are placed by the guest's firmware. That
+ * takes a domain that has not run yet; to one that has, its first device comes by this operation only, which pauses the
+ * domain for a moment.
+ *
+ * IN: machine_sbdf; guest_sbdf, on bus 0 of segment 0 and not device 0, or VPCI_FIRST_FREE; flags; bar; u.place.
+ * OUT: guest_sbdf.
+ *
+ * -EOPNOTSUPP: a domain without vPCI, or the hardware domain. -EINVAL: something malformed, or a dying domain.
+ * -ENODEV: Xen knows no such device. -EBUSY: the domain has the device already. -EEXIST: the guest's address is taken.
+ * -ENOSPC: no slot is free. -E2BIG: more than VPCI_DOMCTL_RULES rules. -EPERM: a rule allows what no rule may.
+ * -ENOMEM, -EFAULT.
+ *
+ * XEN_DOMCTL_assign_device has errors of its own then. -EADDRINUSE: a BAR cannot be where it was placed, or shares a
+ * page of the machine with another function's. -EOPNOTSUPP: no such device can be given to a guest. -EEXIST, -ENOSPC,
+ * -E2BIG, -EPERM as above. -EBUSY: the domain has run, and had no device before. The device is the domain's after any
+ * of these, as Xen has it, but the domain does not see it: it is to be deassigned.
+ */
+#define VPCI_DOMCTL_place 0
+
+/*
+ * Tells what is known of a device, whoever has it; the domain is that for which guest addresses are told.
+ *
+ * IN: machine_sbdf; u.query.bars. OUT: guest_sbdf, VPCI_NO_SBDF if the domain does not have it; bar, likewise;
+ * u.query.owner.
+ *
+ * -ENODEV: Xen knows no such device. -EBUSY: a domain without vPCI has it, and its BARs cannot be sized while it is in
+ * use. -EINVAL, -EFAULT.
+ */
+#define VPCI_DOMCTL_query 1
+
+/*
+ * Tells what was refused on a device that the domain has.
+ *
+ * IN: machine_sbdf; u.audit. OUT: u.audit.nr_counters, u.audit.nr_entries.
+ *
+ * -EOPNOTSUPP: a domain without vPCI. -ENODEV: the domain does not have it. -EINVAL, -EFAULT.
+ */
+#define VPCI_DOMCTL_audit 2
+
+/*
+ * Takes back what VPCI_DOMCTL_place said.
+ *
+ * IN: machine_sbdf. -EOPNOTSUPP: a domain without vPCI. -ENOENT: nothing was said. -EBUSY: the domain has the device.
+ * -EINVAL.
+ */
+#define VPCI_DOMCTL_unplace 3
+
+/* BARs 0 to 5, and the expansion ROM. A 64-bit BAR is told in the place of its lower half. */
+#define VPCI_DOMCTL_BARS 7
+
+/* At most so many rules. */
+#define VPCI_DOMCTL_RULES 32
+
+/* xen_domctl_vpci.guest_sbdf */
+#define VPCI_FIRST_FREE 0xffffffffU
+#define VPCI_NO_SBDF 0xffffffffU
+
+/* xen_domctl_vpci.bar: not placed. */
+#define VPCI_NO_ADDRESS 0xffffffffffffffffULL
+
+/* xen_domctl_vpci.flags: BARs without an address are placed by the guest's firmware, until it enables them. */
+#define VPCI_PLACE_FIRMWARE_BARS 1
+
+/* vpci_domctl_bar.kind */
+#define VPCI_BAR_NONE 0
+#define VPCI_BAR_IO 1
+#define VPCI_BAR_MEM32 2
+#define VPCI_BAR_MEM64 3
+#define VPCI_BAR_ROM 4
+
+/* vpci_domctl_bar.flags */
+#define VPCI_BAR_PREFETCHABLE 1
+/* The domain that has it decodes it now. */
+#define VPCI_BAR_MAPPED 2
+
+struct vpci_domctl_bar {
+    uint64_t host;          /* host address; a BAR below 4 KiB keeps its bits 11:0 in the guest */
+    uint64_t size;          /* bytes; 0 if it is not known, as that of an I/O BAR may be */
+    uint64_t guest;         /* guest address, or VPCI_NO_ADDRESS */
+    uint32_t kind;
+    uint32_t flags;
+};
+
+/*
+ * Shows a guest more of a device than the policy does: see docs/policy.md.
+ */
+struct vpci_domctl_rule {
+    uint16_t vendor, device;            /* 0xffff: any */
+    uint32_t class_mask, class_value;   /* for devices whose dword at 08h, masked, is this */
+    uint8_t scope;                      /* VPCI_RULE_* */
+    uint8_t zero0;
+    uint16_t id;                        /* of the capability */
+    uint16_t offset, length;            /* in the capability, or from 40h on; multiples of 4 */
+    uint16_t key_offset;                /* only a capability whose dword here, masked, is this */
+    uint16_t zero1;
+    uint32_t key_mask, key_value;
+    uint32_t read, write;               /* bits of each dword */
+};
+
+/* vpci_domctl_rule.scope */
+#define VPCI_RULE_BYTES 0
+#define VPCI_RULE_CAPABILITY 1
+#define VPCI_RULE_EXTENDED_CAPABILITY 2
+
+struct vpci_domctl_audit_entry {
+    uint32_t sequence;      /* counts up from 1, and wraps */
+    uint16_t offset;        /* in configuration space; of an MSI-X page, the low 16 bits of the address */
+    uint8_t reason;         /* RVPCI_REFUSED_* of vpci.h */
+    uint8_t bytes;          /* width of the access; 0 if it was none */
+    uint32_t value;         /* that was written */
+};
+
+struct xen_domctl_vpci {
+    uint32_t op;            /* VPCI_DOMCTL_* */
+    uint32_t machine_sbdf;
+    uint32_t guest_sbdf;
+    uint32_t flags;         /* VPCI_PLACE_*; zero but for place */
+    uint64_t bar[VPCI_DOMCTL_BARS]; /* guest addresses or VPCI_NO_ADDRESS */
+    union {
+        struct {
+            uint64_t rules;         /* handle of struct vpci_domctl_rule[]; not looked at if there are none */
+            uint32_t nr_rules;
+            uint32_t zero;
+        } place;
+        struct {
+            uint64_t bars;          /* handle of struct vpci_domctl_bar[VPCI_DOMCTL_BARS], or 0 */
+            uint32_t owner;         /* OUT: the domain that has it, DOMID_IO if nobody */
+            uint32_t zero;
+        } query;
+        struct {
+            uint64_t counters;      /* handle of uint32_t[], one for each reason, or 0 */
+            uint64_t entries;       /* handle of struct vpci_domctl_audit_entry[], the newest first, or 0 */
+            uint32_t nr_counters;   /* IN: the room; OUT: how many there are, of which those with room were stored */
+            uint32_t nr_entries;    /* likewise */
+        } audit;
+        uint64_t room[7];
+    } u;
+};
+
+#endif
