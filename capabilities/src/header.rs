@@ -2,6 +2,11 @@
 
 use bitflags::bitflags;
 
+/// Bytes of a header, of either type.
+pub const LENGTH: u16 = 0x40;
+/// The base address registers of a type 0 header.
+pub const BARS: u16 = 6;
+
 /// Vendor ID, word. All ones where no function answers.
 pub const VENDOR_ID: u16 = 0x00;
 /// Command, word (PCIe 7.5.1.1.3).
@@ -10,6 +15,8 @@ pub const COMMAND: u16 = 0x04;
 pub const STATUS: u16 = 0x06;
 /// Header type, byte (PCIe 7.5.1.1.9).
 pub const HEADER_TYPE: u16 = 0x0e;
+/// [`HEADER_TYPE`]: the device has more than one function.
+pub const MULTI_FUNCTION: u8 = 1 << 7;
 /// First base address register, dword (PCIe 7.5.1.2.1).
 pub const BAR0: u16 = 0x10;
 /// Expansion ROM base address of a type 0 header, dword (PCIe 7.5.1.2.4).
@@ -102,6 +109,8 @@ pub const BAR_TYPE: u32 = 3 << 1;
 pub const BAR_TYPE_64: u32 = 2 << 1;
 /// Prefetchable, bit 3.
 pub const BAR_PREFETCHABLE: u32 = 1 << 3;
+/// The address bits of an I/O BAR's register, 31:2.
+pub const BAR_IO_ADDRESS: u32 = !0x3;
 /// The address bits of a memory BAR's register, 31:4.
 pub const BAR_ADDRESS: u32 = !0xf;
 /// Expansion ROM enable, bit 0 (PCIe 7.5.1.2.4).

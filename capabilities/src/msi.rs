@@ -53,6 +53,11 @@ pub const CAPABLE_SHIFT: u32 = 1;
 /// Where [`Control::granted`] starts.
 pub const GRANTED_SHIFT: u32 = 4;
 
+/// The bits of [`Control`] that software may write: enable and granted.
+pub const WRITABLE: u16 = 0x0071;
+/// From Mask Bits to Pending Bits, which follow.
+pub const PENDING_FROM_MASK: u16 = 4;
+
 /// Message Control, relative to the capability.
 pub const CONTROL: u16 = 0x02;
 /// Message Address, bits 31:0, relative to the capability.
