@@ -8,8 +8,6 @@ mod access;
 pub mod extended;
 pub mod header;
 pub mod id;
-pub mod msi;
-pub mod msix;
 pub mod policy;
 mod sbdf;
 pub mod standard;
@@ -17,6 +15,7 @@ pub mod walk;
 
 pub use access::{Access, Lanes, Width};
 pub use sbdf::Sbdf;
+pub use standard::{msi, msix};
 
 /// Bytes of configuration space that PCI defines (PCI 6.1), and the end of the standard capability list.
 pub const CONFIG_SIZE: u16 = 0x100;

@@ -2,6 +2,10 @@
 
 use modular_bitfield::prelude::*;
 
+use super::{ID, NEXT};
+use crate::policy::{Act, Control as Owner, Field, Length, Policy, Treatment, Visibility};
+use Treatment::{Engine, Hidden};
+
 /// Message Control, a word at the capability's offset + 2 (PCIe 7.7.1.2).
 #[bitfield(bits = 16)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +92,41 @@ impl Layout {
         }
     }
 }
+
+/// What a guest sees. The engine makes the registers up: where they are depends on [`Control`].
+pub const POLICY: Policy = Policy {
+    name: "Message Signalled Interrupts",
+    section: "PCIe 7.7.1",
+    length: Length::Msi,
+    guest: Visibility::Shown,
+    floor: true,
+    why: "a guest's only interrupts besides MSI-X; it programs a virtual one, the hypervisor the device's",
+    fields: &[
+        ID,
+        NEXT,
+        Field::new("MSI Enable", CONTROL, 0x0001, Engine(Act::MsiControl)).host(Owner::Hypervisor),
+        Field::new("Multiple Message Capable", CONTROL, 0x000e, Engine(Act::MsiControl))
+            .host(Owner::Hypervisor)
+            .because("at most as many as the hypervisor grants"),
+        Field::new("Multiple Message Enable", CONTROL, 0x0070, Engine(Act::MsiControl))
+            .host(Owner::Hypervisor)
+            .because("never more than the function is capable of"),
+        Field::new("64-bit Address Capable, Per-Vector Masking Capable", CONTROL, 0x0180, Engine(Act::MsiControl))
+            .host(Owner::Hypervisor),
+        Field::new("Extended Message Data Capable, Enable", CONTROL, 0x0600, Hidden)
+            .because("an x86 message has 16 bits of data"),
+        Field::new("Message Address", ADDRESS, 0xffff_ffff, Engine(Act::Msi))
+            .host(Owner::Hypervisor)
+            .because("the device writes where it says: anywhere (XSA-3, 128)"),
+        Field::new("Message Upper Address, or Message Data", 0x08, 0xffff_ffff, Engine(Act::Msi))
+            .host(Owner::Hypervisor),
+        Field::new("Message Data, or Mask Bits", 0x0c, 0xffff_ffff, Engine(Act::Msi))
+            .host(Owner::Hypervisor)
+            .because("a mask bit is the guest's or the hypervisor's: either masks (XSA-129; vfio lets it be written)"),
+        Field::new("Mask Bits, or Pending Bits", 0x10, 0xffff_ffff, Engine(Act::Msi)).host(Owner::Hypervisor),
+        Field::new("Pending Bits", 0x14, 0xffff_ffff, Engine(Act::Msi)).host(Owner::Hypervisor),
+    ],
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,9 @@
 //! MSI-X, capability 11h (PCIe 7.7.2).
 
+use super::{ID, NEXT};
+use crate::policy::{Act, Control, Field, Length, Policy, Treatment, Visibility};
+use Treatment::{Engine, Snapshot};
+
 /// Message Control, a word, relative to the capability (PCIe 7.7.2.2).
 pub const CONTROL: u16 = 0x02;
 /// Table Offset and BIR, a dword, relative to the capability (PCIe 7.7.2.3).
@@ -51,6 +55,28 @@ impl Location {
         Self { bir: (value & 7) as u8, offset: value & !7 } // CAST: three bits.
     }
 }
+
+/// What a guest sees.
+pub const POLICY: Policy = Policy {
+    name: "MSI-X",
+    section: "PCIe 7.7.2",
+    length: Length::Bytes(LENGTH),
+    guest: Visibility::Shown,
+    floor: true,
+    why: "a guest's only interrupts besides MSI; it programs a virtual table, the hypervisor the device's",
+    fields: &[
+        ID,
+        NEXT,
+        Field::new("Table Size", CONTROL, 0x07ff, Engine(Act::MsixControl))
+            .host(Control::Hypervisor)
+            .because("read once, and kept with the table's place: both say which pages trap (XSA-337)"),
+        Field::new("Function Mask, MSI-X Enable", CONTROL, 0xc000, Engine(Act::MsixControl))
+            .host(Control::Hypervisor),
+        Field::new("Table BIR, Table Offset", TABLE, 0xffff_ffff, Snapshot)
+            .because("read once: a device that changes its mind must not open its table"),
+        Field::new("PBA BIR, PBA Offset", PBA, 0xffff_ffff, Snapshot),
+    ],
+};
 
 #[cfg(test)]
 mod tests {

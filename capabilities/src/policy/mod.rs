@@ -8,10 +8,12 @@
 
 mod fold;
 mod header;
+mod length;
 mod table;
 
 pub use fold::{Dword, Entry, Tables};
 pub use header::HEADER;
+pub use length::Length;
 pub use table::{EXTENDED, STANDARD, extended, extended_dword, header_dword, standard, standard_dword};
 
 /// How a guest is served some bits of a register.
@@ -135,23 +137,6 @@ pub enum Visibility {
     OnRequest,
     /// No: it is out of the list and its bytes read 0.
     Hidden,
-}
-
-/// How long a capability is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Length {
-    /// So many bytes.
-    Bytes(u16),
-    /// PCI Express: by version and port type (PCIe 7.5.3).
-    Express,
-    /// MSI: by its Message Control (PCIe 7.7.1).
-    Msi,
-    /// Its third byte says (PCI 6.7, vendor-specific).
-    Byte2,
-    /// Bits 31:20 of its second dword say (PCIe 7.9.5, 7.9.6).
-    Vendor,
-    /// Nothing this table knows: up to the next capability.
-    Open,
 }
 
 /// What a guest sees of a capability.

@@ -1,6 +1,7 @@
 //! Power Management, capability 01h (PCIe 7.5.2).
 
-use crate::policy::{Act, Control, Field, Length, Policy, Treatment, Visibility};
+use super::{ID, NEXT};
+use crate::policy::{Act, Field, Length, Policy, Treatment, Visibility};
 use Treatment::{Engine, Hidden, One, Snapshot};
 
 /// Power Management Capabilities, a word, relative to the capability.
@@ -17,8 +18,8 @@ pub const POLICY: Policy = Policy {
     floor: false,
     why: "drivers look for it; the device stays in D0, where its MMIO answers",
     fields: &[
-        Field::new("Capability ID", 0x00, 0xff, Snapshot).host(Control::Pinned),
-        Field::new("Next Capability Pointer", 0x01, 0xff, Engine(Act::Link)).host(Control::Pinned),
+        ID,
+        NEXT,
         Field::new("Version", CAPABILITIES, 0x0007, Snapshot),
         Field::new("PME Clock, Immediate Readiness, DSI, Aux Current", CAPABILITIES, 0x01f8, Hidden),
         Field::new("D1, D2 Support", CAPABILITIES, 0x0600, Hidden)
