@@ -10,6 +10,8 @@ impl CapabilityId {
     pub const MSI: Self = Self(0x05);
     /// MSI-X.
     pub const MSIX: Self = Self(0x11);
+    /// Serial ATA.
+    pub const SATA: Self = Self(0x12);
 }
 
 /// The ID of a capability in the extended list, offsets 0x100 to 0xfff.

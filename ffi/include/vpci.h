@@ -21,7 +21,7 @@
 /**
  * Version of this interface. It grows with every change that is not an addition.
  */
-#define RVPCI_ABI_VERSION 1
+#define RVPCI_ABI_VERSION 2
 
 /**
  * The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
@@ -85,14 +85,54 @@
 #define RVPCI_VIEW_HARDWARE 0
 
 /**
- * A guest's view of a device: refused, until there is a policy for it.
+ * A guest's view of a device: what the policy allows.
  */
 #define RVPCI_VIEW_GUEST 1
 
 /**
- * `rvpci_device_info.flags`: leave the BARs alone.
+ * `rvpci_device_info.flags`: leave the BARs alone. Not for guests.
  */
 #define RVPCI_IGNORE_BARS 1
+
+/**
+ * `rvpci_device_info.flags`: the guest's firmware places BARs; they can be moved until it first enables decoding.
+ */
+#define RVPCI_BARS_BY_FIRMWARE 2
+
+/**
+ * `rvpci_device_info.bar`: the guest shall not have it.
+ */
+#define RVPCI_NO_ADDRESS UINT64_MAX
+
+/**
+ * `rvpci_bar.kind`: not implemented.
+ */
+#define RVPCI_BAR_EMPTY 0
+
+/**
+ * `rvpci_bar.kind`: I/O ports.
+ */
+#define RVPCI_BAR_IO 1
+
+/**
+ * `rvpci_bar.kind`: 32-bit memory.
+ */
+#define RVPCI_BAR_MEMORY32 2
+
+/**
+ * `rvpci_bar.kind`: 64-bit memory.
+ */
+#define RVPCI_BAR_MEMORY64 3
+
+/**
+ * `rvpci_bar.kind`: the high half of the BAR before it.
+ */
+#define RVPCI_BAR_HIGH 4
+
+/**
+ * `rvpci_bar.kind`: the expansion ROM.
+ */
+#define RVPCI_BAR_ROM 5
 
 /**
  * A write to hidden bytes.
@@ -145,9 +185,49 @@
 #define RVPCI_REFUSED_ACCESS 9
 
 /**
+ * A guest's write to bits that the policy keeps from it.
+ */
+#define RVPCI_REFUSED_READ_ONLY 10
+
+/**
+ * A guest's write that would move a BAR.
+ */
+#define RVPCI_REFUSED_BAR_MOVED 11
+
+/**
+ * A guest's write to a bit that resets the function.
+ */
+#define RVPCI_REFUSED_RESET 12
+
+/**
+ * A BAR cannot be where it was placed.
+ */
+#define RVPCI_REFUSED_PLACEMENT 13
+
+/**
+ * A guest's write to vital product data.
+ */
+#define RVPCI_REFUSED_VPD 14
+
+/**
  * The number of reasons.
  */
-#define RVPCI_REFUSED_COUNT 10
+#define RVPCI_REFUSED_COUNT 15
+
+/**
+ * `rvpci_rule.scope`: bytes of configuration space.
+ */
+#define RVPCI_RULE_BYTES 0
+
+/**
+ * `rvpci_rule.scope`: a standard capability.
+ */
+#define RVPCI_RULE_STANDARD 1
+
+/**
+ * `rvpci_rule.scope`: an extended capability.
+ */
+#define RVPCI_RULE_EXTENDED 2
 
 /**
  * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
@@ -160,6 +240,98 @@ struct rvpci_device;
 struct rvpci_domain;
 
 /**
+ * A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
+ */
+struct rvpci_rule {
+  /**
+   * Vendor ID; 0xffff for any.
+   */
+  uint16_t vendor;
+  /**
+   * Device ID; 0xffff for any.
+   */
+  uint16_t device;
+  /**
+   * The bits of the dword at 08h, class code and revision, that are compared.
+   */
+  uint32_t class_mask;
+  /**
+   * What they are compared with.
+   */
+  uint32_t class_value;
+  /**
+   * `RVPCI_RULE_BYTES`, `RVPCI_RULE_STANDARD` or `RVPCI_RULE_EXTENDED`.
+   */
+  uint8_t scope;
+  /**
+   * Must be 0.
+   */
+  uint8_t zero;
+  /**
+   * The ID of the capability.
+   */
+  uint16_t id;
+  /**
+   * Where it starts, a multiple of 4: relative to the capability, or absolute and not below 0x40.
+   */
+  uint16_t offset;
+  /**
+   * Bytes, a multiple of 4, not 0.
+   */
+  uint16_t length;
+  /**
+   * For a capability: the dword that tells it from others with this ID, relative to it.
+   */
+  uint16_t key_offset;
+  /**
+   * Must be 0.
+   */
+  uint16_t zero2;
+  /**
+   * The bits of that dword that are compared; 0 for any.
+   */
+  uint32_t key_mask;
+  /**
+   * What they are compared with.
+   */
+  uint32_t key_value;
+  /**
+   * The bits of each dword that the guest reads from the device.
+   */
+  uint32_t read;
+  /**
+   * Of these, the bits that it writes to the device.
+   */
+  uint32_t write;
+};
+
+/**
+ * A virtual function as the SR-IOV capability of its physical function describes it.
+ */
+struct rvpci_virtual_function {
+  /**
+   * The physical function's Vendor ID, and VF Device ID in the high half.
+   */
+  uint32_t ids;
+  /**
+   * The VF BAR registers; only the low four bits count.
+   */
+  uint32_t bar_register[6];
+  /**
+   * Must be 0.
+   */
+  uint32_t zero;
+  /**
+   * The host addresses of this function's BARs.
+   */
+  uint64_t address[6];
+  /**
+   * Their sizes in bytes; 0 for none.
+   */
+  uint64_t size[6];
+};
+
+/**
  * What to attach.
  */
 struct rvpci_device_info {
@@ -168,17 +340,38 @@ struct rvpci_device_info {
    */
   uint32_t sbdf;
   /**
+   * Where its domain sees it; for the hardware view the same.
+   */
+  uint32_t guest;
+  /**
    * `RVPCI_VIEW_*`.
    */
   uint32_t view;
   /**
-   * `RVPCI_IGNORE_BARS` or 0.
+   * `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`.
    */
   uint32_t flags;
   /**
    * Room for registers, as given to `rvpci_device_size`.
    */
   uint32_t registers;
+  /**
+   * The number of `rules`.
+   */
+  uint32_t rule_count;
+  /**
+   * Guest addresses of BARs 0 to 5 and of the expansion ROM, in bytes, or `RVPCI_NO_ADDRESS`. A 64-bit BAR's is that of
+   * its first register.
+   */
+  uint64_t bar[7];
+  /**
+   * What a guest may have beyond the policy; read during the call only.
+   */
+  const struct rvpci_rule *rules;
+  /**
+   * For a virtual function, what its physical function says; else NULL. Read during the call only.
+   */
+  const struct rvpci_virtual_function *vf;
   /**
    * What `rvpci_host_*` are to call the device.
    */
@@ -305,6 +498,62 @@ struct rvpci_vector {
   bool masked;
 };
 
+/**
+ * A refused access, see `rvpci_audit`.
+ */
+struct rvpci_audit_record {
+  /**
+   * Its number among the device's refusals, from 1 on.
+   */
+  uint32_t sequence;
+  /**
+   * Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` the low 16 bits of the address.
+   */
+  uint16_t offset;
+  /**
+   * `RVPCI_REFUSED_*`.
+   */
+  uint8_t reason;
+  /**
+   * Bytes of the access; 0 if no access was the cause.
+   */
+  uint8_t bytes;
+  /**
+   * What was to be written, the low 32 bits.
+   */
+  uint32_t value;
+};
+
+/**
+ * A BAR, see `rvpci_bar_state`.
+ */
+struct rvpci_bar {
+  /**
+   * Host address in bytes.
+   */
+  uint64_t address;
+  /**
+   * Size in bytes; 0 where it is not known.
+   */
+  uint64_t size;
+  /**
+   * Address in the domain, or `RVPCI_NO_ADDRESS`.
+   */
+  uint64_t guest;
+  /**
+   * `RVPCI_BAR_*`.
+   */
+  uint32_t kind;
+  /**
+   * Whether it is prefetchable.
+   */
+  bool prefetchable;
+  /**
+   * Whether it is in the p2m.
+   */
+  bool mapped;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -397,6 +646,18 @@ bool rvpci_access_allowed(uint32_t offset,
                           uint32_t bytes);
 
 /**
+ * The first free device of bus 0 of segment 0, as the address of its function 0, or 0xffffffff if there is none. Device 0
+ * is kept for a host bridge.
+ *
+ * Lock: shared. Work: at most 248 searches.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+uint32_t rvpci_find_free(const struct rvpci_domain *domain);
+
+/**
  * The bytes of memory, aligned to 8, that the function `sbdf` needs with room for `registers` registers (commonly
  * `RVPCI_REGISTERS`, at most 1024). It depends on the number of MSI-X vectors, which is read from the device.
  *
@@ -411,8 +672,10 @@ size_t rvpci_device_size(uint32_t sbdf,
  * Lock: exclusive. Work: at most 1,200 configuration accesses.
  * Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
  * -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
- * has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has. After an error the function is as it was
- * and the memory the caller's.
+ * has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has, -EADDRINUSE for a BAR that cannot be
+ * where it is placed, -EPERM for a rule that shows what no guest may have. After an error the function is as it was and the
+ * memory the caller's.
+ * A guest finds decoding off. The device decodes, does not master the bus and does not assert INTx.
  *
  * # Safety
  *
@@ -562,6 +825,27 @@ bool rvpci_msix_vector(const struct rvpci_device *device, uint32_t entry, struct
 uint32_t rvpci_refusals(const struct rvpci_device *device,
                         uint32_t reason);
 
+/**
+ * Stores a refused access in `*record`: `age` is 0 for the last, 1 for the one before. Whether it is kept; the last 16
+ * are.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `record` may be written.
+ */
+bool rvpci_audit(const struct rvpci_device *device,
+                 uint32_t age,
+                 struct rvpci_audit_record *record);
+
+/**
+ * Stores BAR `number`, 0 to 5 or 6 for the expansion ROM, in `*bar`. Whether there is such a number.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `bar` may be written.
+ */
+bool rvpci_bar_state(const struct rvpci_device *device, uint32_t number, struct rvpci_bar *bar);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -601,6 +885,17 @@ int32_t rvpci_host_make_hole(void *domain, uint64_t gfn);
  * The lowest part of host frames `first` to `last` that the host's memory map claims. Whether there is one.
  */
 bool rvpci_host_next_reserved(uint64_t first, uint64_t last, uint64_t *found_first, uint64_t *found_last);
+
+/**
+ * Whether guest frames `first` to `last` are free for a BAR: no memory, no mapping, nothing that the hypervisor or
+ * the guest's memory map has there.
+ */
+bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last);
+
+/**
+ * Whether a BAR of a function other than `sbdf` has bytes in the host frame `mfn`.
+ */
+bool rvpci_host_is_shared(uint32_t sbdf, uint64_t mfn);
 
 /**
  * Whether long work should pause.
@@ -661,12 +956,52 @@ void rvpci_host_mmio_write(void *device, uint32_t slot, uint64_t mfn, uint32_t o
 #else
 # define RVPCI_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
-RVPCI_ASSERT(sizeof(struct rvpci_device_info) == 24);
+RVPCI_ASSERT(sizeof(struct rvpci_device_info) == 104);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, sbdf) == 0);
-RVPCI_ASSERT(offsetof(struct rvpci_device_info, view) == 4);
-RVPCI_ASSERT(offsetof(struct rvpci_device_info, flags) == 8);
-RVPCI_ASSERT(offsetof(struct rvpci_device_info, registers) == 12);
-RVPCI_ASSERT(offsetof(struct rvpci_device_info, device) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, guest) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, view) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, flags) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, registers) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, rule_count) == 20);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, bar) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, rules) == 80);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, vf) == 88);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, device) == 96);
+RVPCI_ASSERT(sizeof(struct rvpci_virtual_function) == 128);
+RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, ids) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, bar_register) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, zero) == 28);
+RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, address) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, size) == 80);
+RVPCI_ASSERT(sizeof(struct rvpci_rule) == 40);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, vendor) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, device) == 2);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, class_mask) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, class_value) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, scope) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, zero) == 13);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, id) == 14);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, offset) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, length) == 18);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, key_offset) == 20);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, zero2) == 22);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, key_mask) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, key_value) == 28);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, read) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_rule, write) == 36);
+RVPCI_ASSERT(sizeof(struct rvpci_bar) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, address) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, size) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, guest) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, kind) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, prefetchable) == 28);
+RVPCI_ASSERT(offsetof(struct rvpci_bar, mapped) == 29);
+RVPCI_ASSERT(sizeof(struct rvpci_audit_record) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_audit_record, sequence) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_audit_record, offset) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_audit_record, reason) == 6);
+RVPCI_ASSERT(offsetof(struct rvpci_audit_record, bytes) == 7);
+RVPCI_ASSERT(offsetof(struct rvpci_audit_record, value) == 8);
 RVPCI_ASSERT(sizeof(struct rvpci_register) == 32);
 RVPCI_ASSERT(offsetof(struct rvpci_register, offset) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_register, bytes) == 4);

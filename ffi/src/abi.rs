@@ -4,10 +4,10 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
-use vpci::{AttachError, DefineError, DomainError, Refusal};
+use vpci::{AttachError, BarKind, DefineError, DomainError, Refusal};
 
 /// Version of this interface. It grows with every change that is not an addition.
-pub const RVPCI_ABI_VERSION: u32 = 1;
+pub const RVPCI_ABI_VERSION: u32 = 2;
 
 /// The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
 /// the rest for extended capabilities. A list that does not fit ends early.
@@ -38,11 +38,36 @@ pub const RVPCI_OWNER_HIDDEN: u32 = 3;
 
 /// The hardware domain's view of a device.
 pub const RVPCI_VIEW_HARDWARE: u32 = 0;
-/// A guest's view of a device: refused, until there is a policy for it.
+/// A guest's view of a device: what the policy allows.
 pub const RVPCI_VIEW_GUEST: u32 = 1;
 
-/// `rvpci_device_info.flags`: leave the BARs alone.
+/// `rvpci_device_info.flags`: leave the BARs alone. Not for guests.
 pub const RVPCI_IGNORE_BARS: u32 = 1;
+/// `rvpci_device_info.flags`: the guest's firmware places BARs; they can be moved until it first enables decoding.
+pub const RVPCI_BARS_BY_FIRMWARE: u32 = 2;
+
+/// `rvpci_device_info.bar`: the guest shall not have it.
+pub const RVPCI_NO_ADDRESS: u64 = u64::MAX;
+
+/// `rvpci_bar.kind`: not implemented.
+pub const RVPCI_BAR_EMPTY: u32 = 0;
+/// `rvpci_bar.kind`: I/O ports.
+pub const RVPCI_BAR_IO: u32 = 1;
+/// `rvpci_bar.kind`: 32-bit memory.
+pub const RVPCI_BAR_MEMORY32: u32 = 2;
+/// `rvpci_bar.kind`: 64-bit memory.
+pub const RVPCI_BAR_MEMORY64: u32 = 3;
+/// `rvpci_bar.kind`: the high half of the BAR before it.
+pub const RVPCI_BAR_HIGH: u32 = 4;
+/// `rvpci_bar.kind`: the expansion ROM.
+pub const RVPCI_BAR_ROM: u32 = 5;
+
+const_assert_eq!(RVPCI_BAR_EMPTY, BarKind::Empty as u32);
+const_assert_eq!(RVPCI_BAR_IO, BarKind::Io as u32);
+const_assert_eq!(RVPCI_BAR_MEMORY32, BarKind::Memory32 as u32);
+const_assert_eq!(RVPCI_BAR_MEMORY64, BarKind::Memory64 as u32);
+const_assert_eq!(RVPCI_BAR_HIGH, BarKind::High as u32);
+const_assert_eq!(RVPCI_BAR_ROM, BarKind::Rom as u32);
 
 /// A write to hidden bytes.
 pub const RVPCI_REFUSED_HIDDEN_WRITE: u32 = 0;
@@ -64,8 +89,18 @@ pub const RVPCI_REFUSED_INTERRUPT: u32 = 7;
 pub const RVPCI_REFUSED_CAPABILITY: u32 = 8;
 /// A configuration access that `rvpci_access_allowed` refuses.
 pub const RVPCI_REFUSED_ACCESS: u32 = 9;
+/// A guest's write to bits that the policy keeps from it.
+pub const RVPCI_REFUSED_READ_ONLY: u32 = 10;
+/// A guest's write that would move a BAR.
+pub const RVPCI_REFUSED_BAR_MOVED: u32 = 11;
+/// A guest's write to a bit that resets the function.
+pub const RVPCI_REFUSED_RESET: u32 = 12;
+/// A BAR cannot be where it was placed.
+pub const RVPCI_REFUSED_PLACEMENT: u32 = 13;
+/// A guest's write to vital product data.
+pub const RVPCI_REFUSED_VPD: u32 = 14;
 /// The number of reasons.
-pub const RVPCI_REFUSED_COUNT: u32 = 10;
+pub const RVPCI_REFUSED_COUNT: u32 = 15;
 
 const_assert_eq!(RVPCI_REFUSED_HIDDEN_WRITE, Refusal::HiddenWrite as u32);
 const_assert_eq!(RVPCI_REFUSED_BAR_MAPPED, Refusal::BarMapped as u32);
@@ -77,6 +112,11 @@ const_assert_eq!(RVPCI_REFUSED_HOLE, Refusal::Hole as u32);
 const_assert_eq!(RVPCI_REFUSED_INTERRUPT, Refusal::Interrupt as u32);
 const_assert_eq!(RVPCI_REFUSED_CAPABILITY, Refusal::Capability as u32);
 const_assert_eq!(RVPCI_REFUSED_ACCESS, Refusal::Access as u32);
+const_assert_eq!(RVPCI_REFUSED_READ_ONLY, Refusal::ReadOnly as u32);
+const_assert_eq!(RVPCI_REFUSED_BAR_MOVED, Refusal::BarMoved as u32);
+const_assert_eq!(RVPCI_REFUSED_RESET, Refusal::Reset as u32);
+const_assert_eq!(RVPCI_REFUSED_PLACEMENT, Refusal::Placement as u32);
+const_assert_eq!(RVPCI_REFUSED_VPD, Refusal::Vpd as u32);
 const_assert!(RVPCI_REFUSED_COUNT as usize == Refusal::COUNT);
 
 /// What to attach.
@@ -85,14 +125,118 @@ const_assert!(RVPCI_REFUSED_COUNT as usize == Refusal::COUNT);
 pub struct rvpci_device_info {
     /// The physical function: segment 31:16, bus 15:8, device 7:3, function 2:0.
     pub sbdf: u32,
+    /// Where its domain sees it; for the hardware view the same.
+    pub guest: u32,
     /// `RVPCI_VIEW_*`.
     pub view: u32,
-    /// `RVPCI_IGNORE_BARS` or 0.
+    /// `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`.
     pub flags: u32,
     /// Room for registers, as given to `rvpci_device_size`.
     pub registers: u32,
+    /// The number of `rules`.
+    pub rule_count: u32,
+    /// Guest addresses of BARs 0 to 5 and of the expansion ROM, in bytes, or `RVPCI_NO_ADDRESS`. A 64-bit BAR's is that of
+    /// its first register.
+    pub bar: [u64; 7],
+    /// What a guest may have beyond the policy; read during the call only.
+    pub rules: *const rvpci_rule,
+    /// For a virtual function, what its physical function says; else NULL. Read during the call only.
+    pub vf: *const rvpci_virtual_function,
     /// What `rvpci_host_*` are to call the device.
     pub device: *mut c_void,
+}
+
+/// A virtual function as the SR-IOV capability of its physical function describes it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_virtual_function {
+    /// The physical function's Vendor ID, and VF Device ID in the high half.
+    pub ids: u32,
+    /// The VF BAR registers; only the low four bits count.
+    pub bar_register: [u32; 6],
+    /// Must be 0.
+    pub zero: u32,
+    /// The host addresses of this function's BARs.
+    pub address: [u64; 6],
+    /// Their sizes in bytes; 0 for none.
+    pub size: [u64; 6],
+}
+
+/// A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_rule {
+    /// Vendor ID; 0xffff for any.
+    pub vendor: u16,
+    /// Device ID; 0xffff for any.
+    pub device: u16,
+    /// The bits of the dword at 08h, class code and revision, that are compared.
+    pub class_mask: u32,
+    /// What they are compared with.
+    pub class_value: u32,
+    /// `RVPCI_RULE_BYTES`, `RVPCI_RULE_STANDARD` or `RVPCI_RULE_EXTENDED`.
+    pub scope: u8,
+    /// Must be 0.
+    pub zero: u8,
+    /// The ID of the capability.
+    pub id: u16,
+    /// Where it starts, a multiple of 4: relative to the capability, or absolute and not below 0x40.
+    pub offset: u16,
+    /// Bytes, a multiple of 4, not 0.
+    pub length: u16,
+    /// For a capability: the dword that tells it from others with this ID, relative to it.
+    pub key_offset: u16,
+    /// Must be 0.
+    pub zero2: u16,
+    /// The bits of that dword that are compared; 0 for any.
+    pub key_mask: u32,
+    /// What they are compared with.
+    pub key_value: u32,
+    /// The bits of each dword that the guest reads from the device.
+    pub read: u32,
+    /// Of these, the bits that it writes to the device.
+    pub write: u32,
+}
+
+/// `rvpci_rule.scope`: bytes of configuration space.
+pub const RVPCI_RULE_BYTES: u8 = 0;
+/// `rvpci_rule.scope`: a standard capability.
+pub const RVPCI_RULE_STANDARD: u8 = 1;
+/// `rvpci_rule.scope`: an extended capability.
+pub const RVPCI_RULE_EXTENDED: u8 = 2;
+
+/// A BAR, see `rvpci_bar_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_bar {
+    /// Host address in bytes.
+    pub address: u64,
+    /// Size in bytes; 0 where it is not known.
+    pub size: u64,
+    /// Address in the domain, or `RVPCI_NO_ADDRESS`.
+    pub guest: u64,
+    /// `RVPCI_BAR_*`.
+    pub kind: u32,
+    /// Whether it is prefetchable.
+    pub prefetchable: bool,
+    /// Whether it is in the p2m.
+    pub mapped: bool,
+}
+
+/// A refused access, see `rvpci_audit`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_audit_record {
+    /// Its number among the device's refusals, from 1 on.
+    pub sequence: u32,
+    /// Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` the low 16 bits of the address.
+    pub offset: u16,
+    /// `RVPCI_REFUSED_*`.
+    pub reason: u8,
+    /// Bytes of the access; 0 if no access was the cause.
+    pub bytes: u8,
+    /// What was to be written, the low 32 bits.
+    pub value: u32,
 }
 
 /// A register of a device, see `rvpci_define`. Bits in no class are read-write; no bit is in two.
@@ -168,8 +312,16 @@ pub struct rvpci_vector {
 }
 
 // The header asserts the same for C.
-const_assert_eq!(size_of::<rvpci_device_info>(), 24);
-const_assert_eq!(offset_of!(rvpci_device_info, device), 16);
+const_assert_eq!(size_of::<rvpci_device_info>(), 104);
+const_assert_eq!(offset_of!(rvpci_device_info, device), 96);
+const_assert_eq!(size_of::<rvpci_virtual_function>(), 128);
+const_assert_eq!(offset_of!(rvpci_virtual_function, size), 80);
+const_assert_eq!(size_of::<rvpci_rule>(), 40);
+const_assert_eq!(offset_of!(rvpci_rule, write), 36);
+const_assert_eq!(size_of::<rvpci_bar>(), 32);
+const_assert_eq!(offset_of!(rvpci_bar, mapped), 29);
+const_assert_eq!(size_of::<rvpci_audit_record>(), 12);
+const_assert_eq!(offset_of!(rvpci_audit_record, value), 8);
 const_assert_eq!(size_of::<rvpci_register>(), 32);
 const_assert_eq!(offset_of!(rvpci_register, rsvdz), 28);
 const_assert_eq!(size_of::<rvpci_msi>(), 32);
@@ -180,12 +332,14 @@ const_assert_eq!(size_of::<rvpci_vector>(), 24);
 const_assert_eq!(offset_of!(rvpci_vector, masked), 16);
 
 // The errno values of Xen's public/errno.h that this interface uses.
+pub(crate) const EPERM: i32 = 1;
 pub(crate) const ENOENT: i32 = 2;
 pub(crate) const E2BIG: i32 = 7;
 pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ENOSPC: i32 = 28;
 pub(crate) const EOPNOTSUPP: i32 = 95;
+pub(crate) const EADDRINUSE: i32 = 98;
 
 /// The one place where errors become errno values.
 pub(crate) trait Errno {
@@ -197,6 +351,8 @@ impl Errno for AttachError {
         match self {
             Self::Unsupported => -EOPNOTSUPP,
             Self::Full => -E2BIG,
+            Self::Placement => -EADDRINUSE,
+            Self::Rule => -EPERM,
         }
     }
 }

@@ -6,13 +6,14 @@ use core::slice;
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::{Access, Sbdf, Width};
 use vpci::{
-    AttachError, Bar, Definition, Function, Handle, Info, Locked, Progress, Refusal, Register, Siblings,
-    Source, State, Vector, View, Written,
+    AttachError, Bar, Definition, Function, GuestInfo, Handle, Info, Locked, Progress, Refusal, Register,
+    Siblings, Source, State, Vector, View, VirtualFunction, Written,
 };
 
 use crate::abi::{
-    EINVAL, ENOENT, Errno, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS, RVPCI_NEEDS_EXCLUSIVE,
-    RVPCI_PENDING, RVPCI_VIEW_HARDWARE, rvpci_device_info, rvpci_register,
+    EINVAL, ENOENT, Errno, RVPCI_BARS_BY_FIRMWARE, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS,
+    RVPCI_NEEDS_EXCLUSIVE, RVPCI_NO_ADDRESS, RVPCI_PENDING, RVPCI_VIEW_GUEST, RVPCI_VIEW_HARDWARE,
+    rvpci_device_info, rvpci_register, rvpci_virtual_function,
 };
 use crate::domain::{self, rvpci_domain};
 use crate::host::Xen;
@@ -20,6 +21,7 @@ use crate::host::Xen;
 /// A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
 pub struct rvpci_device {
     xen: Xen,
+    guest: u32,
     registers: u32,
     vectors: u32,
     state: State,
@@ -144,8 +146,10 @@ pub extern "C" fn rvpci_device_size(sbdf: u32, registers: u32) -> usize {
 /// Lock: exclusive. Work: at most 1,200 configuration accesses.
 /// Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
 /// -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
-/// has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has. After an error the function is as it was
-/// and the memory the caller's.
+/// has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has, -EADDRINUSE for a BAR that cannot be
+/// where it is placed, -EPERM for a rule that shows what no guest may have. After an error the function is as it was and the
+/// memory the caller's.
+/// A guest finds decoding off. The device decodes, does not master the bus and does not assert INTx.
 ///
 /// # Safety
 ///
@@ -162,9 +166,11 @@ pub unsafe extern "C" fn rvpci_device_attach(
     if info.registers > 1024 || size < size_for(info.registers, 0) {
         return -EINVAL;
     }
-    if info.view != RVPCI_VIEW_HARDWARE {
-        return AttachError::Unsupported.errno();
-    }
+    let view = match info.view {
+        RVPCI_VIEW_HARDWARE => View::Hardware,
+        RVPCI_VIEW_GUEST => View::Guest,
+        _ => return AttachError::Unsupported.errno(),
+    };
     let device = memory.cast::<rvpci_device>();
     let vectors = (size - size_for(info.registers, 0)) / size_of::<Vector>();
     // SAFETY: the caller gives `size` bytes; zeros are a valid device.
@@ -174,24 +180,92 @@ pub unsafe extern "C" fn rvpci_device_attach(
     // SAFETY: the memory is aligned and holds a device.
     let header = unsafe { &mut *device };
     header.xen = xen;
+    header.guest = info.guest;
     header.registers = info.registers;
     header.vectors = vectors.min(2048) as u32; // CAST: at most 2048.
-    let sbdf = Sbdf(info.sbdf);
     // SAFETY: the exclusive lock is held.
-    if let Err(error) = unsafe { domain::set_function(domain, sbdf, Some(handle(device))) } {
+    if let Err(error) = unsafe { domain::set_function(domain, Sbdf(info.guest), Some(handle(device))) } {
         return error.errno();
     }
-    // SAFETY: the device was made above, and the exclusive lock is held.
-    let (mut function, xen) = unsafe { open(device) };
+    // SAFETY: the caller promises that both can be read for the time of the call, if they are not NULL.
+    let virtual_function = unsafe { info.vf.as_ref() }.map(virtual_function);
+    let address = |bar: u64| (bar != RVPCI_NO_ADDRESS).then_some(bar);
+    let guest = GuestInfo {
+        bars: info.bar.map(address),
+        by_firmware: info.flags & RVPCI_BARS_BY_FIRMWARE != 0,
+        virtual_function: virtual_function.as_ref(),
+    };
     let ignore_bars = info.flags & RVPCI_IGNORE_BARS != 0;
-    match function.attach(&xen, &Info { sbdf, view: View::Hardware, ignore_bars }) {
+    let info = Info { sbdf: Sbdf(info.sbdf), view, ignore_bars, guest };
+    // SAFETY: the device was made above, and the exclusive lock is held.
+    match unsafe { attach(domain, device, &info) } {
         Ok(Written::Pending) => RVPCI_PENDING,
         Ok(_) => RVPCI_DONE,
         Err(error) => {
-            // SAFETY: the exclusive lock is held. Taking an owner away cannot fail.
-            let _ = unsafe { domain::set_function(domain, sbdf, None) };
+            // SAFETY: the exclusive lock is held.
+            unsafe { forget(domain, device) };
             error.errno()
         }
+    }
+}
+
+const fn virtual_function(vf: &rvpci_virtual_function) -> VirtualFunction {
+    VirtualFunction { ids: vf.ids, kinds: vf.bar_register, addresses: vf.address, sizes: vf.size }
+}
+
+/// Attaches a device that is in the table of its domain.
+///
+/// # Safety
+///
+/// `device` is a device in the table of `domain`, and nobody else uses either.
+unsafe fn attach(
+    domain: *mut rvpci_domain,
+    device: *mut rvpci_device,
+    info: &Info<'_>,
+) -> Result<Written, AttachError> {
+    // SAFETY: the caller promises a device for itself alone.
+    let (mut function, xen) = unsafe { open(device) };
+    let written = function.attach(&xen, info)?;
+    let others = Others { domain, device };
+    if let Err(error) = function.check_placement(&xen, &others) {
+        function.detach(&xen, &others);
+        return Err(error);
+    }
+    // SAFETY: the exclusive lock is held, and `function` is not used any more.
+    unsafe { count_functions(domain, device) };
+    Ok(written)
+}
+
+/// Takes a device out of its domain's table.
+///
+/// # Safety
+///
+/// `device` is in the table of `domain`, and nobody else uses either.
+unsafe fn forget(domain: *mut rvpci_domain, device: *mut rvpci_device) {
+    // SAFETY: the caller promises a device.
+    let guest = Sbdf(unsafe { (*device).guest });
+    // SAFETY: the exclusive lock is held. Taking an owner away cannot fail.
+    let _ = unsafe { domain::set_function(domain, guest, None) };
+    // SAFETY: likewise.
+    unsafe { count_functions(domain, device) };
+}
+
+/// Tells the functions of a guest's device whether there are several: those that share the slot of `device`, which may
+/// itself be in the table or not.
+///
+/// # Safety
+///
+/// `device` was a device of `domain`, and nobody else uses either.
+unsafe fn count_functions(domain: *mut rvpci_domain, device: *mut rvpci_device) {
+    // SAFETY: the caller promises a device.
+    let slot = unsafe { (*device).guest } & !7;
+    // SAFETY: the exclusive lock is held.
+    let at = |number| unsafe { domain::find_function(domain, Sbdf(slot | number)) };
+    let many = (0..8).filter(|number| at(*number).is_some()).nth(1).is_some();
+    for other in (0..8).filter_map(at) {
+        // SAFETY: it is in the table, so it is a device, and nobody else uses it.
+        let (mut function, _) = unsafe { open(from_handle(other)) };
+        function.set_multi_function(many);
     }
 }
 
@@ -208,11 +282,10 @@ pub unsafe extern "C" fn rvpci_device_detach(domain: *mut rvpci_domain, device: 
     // SAFETY: the caller promises a device and holds the exclusive lock.
     let (mut function, xen) = unsafe { open(device) };
     function.detach(&xen, &Others { domain, device });
-    let sbdf = function.state.sbdf();
     // SAFETY: the exclusive lock is held, and `function` is not used any more.
     unsafe { domain::set_windows(domain, handle(device), [None, None]) };
-    // SAFETY: likewise. Taking an owner away cannot fail.
-    let _ = unsafe { domain::set_function(domain, sbdf, None) };
+    // SAFETY: likewise.
+    unsafe { forget(domain, device) };
 }
 
 /// Works on one device. Whether there is more to do.

@@ -18,6 +18,11 @@ unsafe extern "C" {
     fn rvpci_host_make_hole(domain: *mut c_void, gfn: u64) -> i32;
     /// The lowest part of host frames `first` to `last` that the host's memory map claims. Whether there is one.
     fn rvpci_host_next_reserved(first: u64, last: u64, found_first: *mut u64, found_last: *mut u64) -> bool;
+    /// Whether guest frames `first` to `last` are free for a BAR: no memory, no mapping, nothing that the hypervisor or
+    /// the guest's memory map has there.
+    fn rvpci_host_may_place(domain: *mut c_void, first: u64, last: u64) -> bool;
+    /// Whether a BAR of a function other than `sbdf` has bytes in the host frame `mfn`.
+    fn rvpci_host_is_shared(sbdf: u32, mfn: u64) -> bool;
     /// Whether long work should pause.
     fn rvpci_host_preempt() -> bool;
     /// Allocates PIRQs in sequence for MSI. The first, or a negative errno.
@@ -106,6 +111,16 @@ impl Host for Xen {
         let found =
             unsafe { rvpci_host_next_reserved(range.first, range.last, &raw mut first, &raw mut last) };
         found.then_some(Pages { first, last })
+    }
+
+    fn may_place(&self, guest: Pages) -> bool {
+        // SAFETY: as for `map`.
+        unsafe { rvpci_host_may_place(self.domain, guest.first, guest.last) }
+    }
+
+    fn is_shared(&self, sbdf: Sbdf, host: u64) -> bool {
+        // SAFETY: the function has no preconditions.
+        unsafe { rvpci_host_is_shared(sbdf.0, host) }
     }
 
     fn preempt(&self) -> bool {

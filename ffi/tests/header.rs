@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use ffi::{rvpci_device_info, rvpci_msi, rvpci_msix, rvpci_register, rvpci_vector};
+use ffi::{
+    rvpci_audit_record, rvpci_bar, rvpci_device_info, rvpci_msi, rvpci_msix, rvpci_register, rvpci_rule,
+    rvpci_vector, rvpci_virtual_function,
+};
 use quote::ToTokens;
 
 fn root() -> PathBuf {
@@ -138,7 +141,14 @@ fn assertions() -> String {
         )*};
     }
     layout! {
-        rvpci_device_info { sbdf, view, flags, registers, device }
+        rvpci_device_info { sbdf, guest, view, flags, registers, rule_count, bar, rules, vf, device }
+        rvpci_virtual_function { ids, bar_register, zero, address, size }
+        rvpci_rule {
+            vendor, device, class_mask, class_value, scope, zero, id, offset, length, key_offset, zero2, key_mask, key_value,
+            read, write
+        }
+        rvpci_bar { address, size, guest, kind, prefetchable, mapped }
+        rvpci_audit_record { sequence, offset, reason, bytes, value }
         rvpci_register { offset, bytes, hardware, value, ro, rw1c, rsvdp, rsvdz }
         rvpci_msi { address, data, mask, pirq, vectors, capable, enabled, address64, masking }
         rvpci_msix { entries, enabled, masked }
@@ -175,7 +185,7 @@ fn compile_program(name: &str, arguments: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = folder.path().join(name);
     let program =
-        "#include \"vpci.h\"\n#include \"vpci.h\"\nint main(void) { return RVPCI_ABI_VERSION != 1; }\n";
+        "#include \"vpci.h\"\n#include \"vpci.h\"\nint main(void) { return RVPCI_ABI_VERSION != 2; }\n";
     fs::write(&source, program).expect("the program can be written");
     compile(arguments, &source);
 }

@@ -12,7 +12,7 @@ use capabilities::msi::{self, Control, Layout};
 use capabilities::{Access, CONFIG_SIZE, ConfigReader, Sbdf, Width, header, walk};
 use vpci::{
     Bar, BarKind, Domain, Function, Handle, Info, Locked, Owner, Pages, Progress, Register, Siblings, Slot,
-    State, Vector, View, Window, Written, find_window,
+    State, Vector, Window, Written, find_window,
 };
 use zerocopy::FromZeros;
 
@@ -196,7 +196,7 @@ impl Machine {
         let needed = Function::vectors_needed(&self.host, sbdf);
         assert!(needed <= 2048 && self.host.take_counts().config() <= 50);
         self.places[number].vectors = zeroed(usize::from(needed));
-        let info = Info { sbdf, view: View::Hardware, ignore_bars };
+        let info = Info { ignore_bars, ..Info::hardware(sbdf) };
         let attached = self.with(number, |function, host| function.attach(host, &info));
         let counts = self.host.take_counts();
         assert!(counts.config() <= 1200, "attach: {counts:?}");

@@ -1,7 +1,7 @@
 //! The host as the library sees it, with what it did on the library's behalf and with failures on demand.
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use capabilities::{Access, Sbdf, Width};
 use vpci::{Host, HostError, Message, Pages, Pirq};
@@ -23,10 +23,11 @@ pub enum Import {
     Bind,
     FilterMsixControl,
     MmioRead,
+    MayPlace,
 }
 
 impl Import {
-    /// All of them.
+    /// All that the hardware domain's view uses.
     pub const ALL: [Self; 8] = [
         Self::Map,
         Self::Unmap,
@@ -91,6 +92,7 @@ pub struct FakeHost {
     fault: Cell<Option<Fault>>,
     host_masks: Cell<bool>,
     noise: RefCell<Option<Random>>,
+    shared: RefCell<BTreeSet<u64>>,
 }
 
 impl Default for FakeHost {
@@ -107,6 +109,7 @@ impl Default for FakeHost {
             fault: Cell::new(None),
             host_masks: Cell::new(false),
             noise: RefCell::default(),
+            shared: RefCell::default(),
         }
     }
 }
@@ -164,6 +167,11 @@ impl FakeHost {
     /// The host keeps MSI-X masked for reasons of its own.
     pub fn set_host_masks(&self, masks: bool) {
         self.host_masks.set(masks);
+    }
+
+    /// Another function has a BAR in this host frame.
+    pub fn share(&self, frame: u64) {
+        self.shared.borrow_mut().insert(frame);
     }
 
     /// One read of a register in four gives anything, not always the same.
@@ -297,6 +305,14 @@ impl Host for FakeHost {
 
     fn next_reserved(&self, range: Pages) -> Option<Pages> {
         self.p2m.borrow().next_reserved(range)
+    }
+
+    fn may_place(&self, guest: Pages) -> bool {
+        !self.fails(Import::MayPlace) && self.p2m.borrow().is_free(guest)
+    }
+
+    fn is_shared(&self, _sbdf: Sbdf, host: u64) -> bool {
+        self.shared.borrow().contains(&host)
     }
 
     fn preempt(&self) -> bool {

@@ -4,8 +4,8 @@ use std::cell::RefMut;
 
 use capabilities::{Access, Sbdf};
 use vpci::{
-    AttachError, Bar, Domain, Function, Handle, Info, Locked, Owner, Progress, Register, Siblings, Slot,
-    State, Vector, View, Window, Written, find_slot, find_window,
+    AttachError, Bar, Domain, Function, GuestInfo, Handle, Info, Locked, Owner, Progress, Register, Siblings,
+    Slot, State, Vector, View, Window, Written, find_slot, find_window,
 };
 use zerocopy::FromZeros;
 
@@ -109,6 +109,35 @@ impl Machine {
         number
     }
 
+    /// Plugs a function in and gives it to a guest that has it at the same address, its BARs and ROM where `bars` says.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be taken, or cannot be where it is placed.
+    pub fn give(&mut self, device: Device, bars: [Option<u64>; 7]) -> usize {
+        let number = self.plug(device);
+        let guest = GuestInfo { bars, ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(self.sbdf(number)) };
+        assert_eq!(self.attach_as(number, &info), Ok(Written::Done));
+        assert_eq!(self.check_placement(number), Ok(()));
+        number
+    }
+
+    /// Whether a function's BARs can be where they are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Function::check_placement`].
+    ///
+    /// # Panics
+    ///
+    /// If the function does not exist.
+    pub fn check_placement(&mut self, number: usize) -> Result<(), AttachError> {
+        let (left, rest) = self.places.split_at_mut(number);
+        let (place, right) = rest.split_first_mut().expect("the function exists");
+        place.function().check_placement(&self.host, &Others(left, right))
+    }
+
     /// The address of a function.
     pub fn sbdf(&self, number: usize) -> Sbdf {
         self.places[number].sbdf
@@ -151,7 +180,7 @@ impl Machine {
     /// Those of [`Function::attach`].
     pub fn attach(&mut self, number: usize) -> Result<Written, AttachError> {
         let sbdf = self.sbdf(number);
-        self.attach_as(number, &Info { sbdf, view: View::Hardware, ignore_bars: false })
+        self.attach_as(number, &Info::hardware(sbdf))
     }
 
     /// Takes a function, with the room for vectors that it says it needs, and makes it the owner of its address.
@@ -163,7 +192,7 @@ impl Machine {
     /// # Panics
     ///
     /// If its address has another owner.
-    pub fn attach_as(&mut self, number: usize, info: &Info) -> Result<Written, AttachError> {
+    pub fn attach_as(&mut self, number: usize, info: &Info<'_>) -> Result<Written, AttachError> {
         let needed = usize::from(Function::vectors_needed(&self.host, info.sbdf));
         let place = &mut self.places[number];
         if place.vectors.len() < needed {

@@ -49,6 +49,11 @@ impl P2m {
         self.map.range(pages.first..=pages.last).next().is_none()
     }
 
+    /// Whether a BAR may be placed there: nothing is mapped, and nothing special is there.
+    pub fn is_free(&self, pages: Pages) -> bool {
+        self.has_none(pages) && self.special.range(pages.first..=pages.last).next().is_none()
+    }
+
     /// `frame` is of a type that nothing else may replace: it can be neither mapped nor made a hole.
     pub fn set_special(&mut self, frame: u64) {
         self.special.insert(frame);

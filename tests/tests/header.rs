@@ -4,7 +4,7 @@ use capabilities::Width;
 use tests::device::Device;
 use tests::host::Event;
 use tests::machine::Machine;
-use vpci::{AttachError, BarKind, Info, Locked, Pages, Progress, Refusal, View, Written};
+use vpci::{AttachError, BarKind, Info, Locked, Pages, Progress, Refusal, Written};
 
 const MEMORY: u16 = 0x0002;
 const COMMAND: u16 = 0x04;
@@ -90,7 +90,7 @@ fn b10_a_bridge_has_two_bars_and_its_rom_at_38h() {
 fn b11_ignored_bars_are_not_touched() {
     let mut machine = Machine::default();
     machine.plug(endpoint().with_command(0x0007));
-    let info = Info { sbdf: machine.sbdf(0), view: View::Hardware, ignore_bars: true };
+    let info = Info { ignore_bars: true, ..Info::hardware(machine.sbdf(0)) };
     assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
     assert_eq!(machine.host.take_writes(), []);
     assert!(machine.host.p2m().is_empty());

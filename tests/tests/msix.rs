@@ -115,7 +115,7 @@ fn b37_it_starts_disabled_with_all_entries_masked() {
 fn b37_without_room_for_its_vectors_msix_is_hidden() {
     let mut machine = Machine::default();
     machine.plug(device());
-    let info = vpci::Info { sbdf: machine.sbdf(0), view: vpci::View::Hardware, ignore_bars: false };
+    let info = vpci::Info::hardware(machine.sbdf(0));
     machine.function(0, |function, host| {
         assert!(function.vectors.is_empty());
         assert!(function.attach(host, &info).is_ok());

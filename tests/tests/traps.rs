@@ -198,19 +198,23 @@ fn t7_a_page_that_cannot_be_replaced_is_an_error() {
 
 #[test]
 fn t8_a_guest_gets_no_function_that_is_not_prepared_for_it() {
-    // A guest got a device with decoding as firmware had left it.
-    for ignore_bars in [false, true] {
-        let mut machine = Machine::default();
-        machine.plug(device().with_command(0x0007));
-        let info = Info { sbdf: machine.sbdf(0), view: View::Guest, ignore_bars };
-        machine.host.take_events();
-        assert_eq!(machine.attach_as(0, &info), Err(AttachError::Unsupported));
-        let events = machine.host.take_events();
-        assert!(events.iter().all(|event| matches!(event, Event::Read(..))), "{events:x?}");
-        assert_eq!(machine.device(0).command(), 0x0007);
-        assert!(machine.host.holds_nothing());
-        assert_eq!(machine.owner(info.sbdf), Owner::Default);
-    }
+    // A guest got a device with decoding and bus mastering as firmware had left them.
+    let mut machine = Machine::default();
+    machine.plug(device().with_command(0x0007));
+    let info = Info { view: View::Guest, ..Info::hardware(machine.sbdf(0)) };
+    let odd = Info { ignore_bars: true, ..info };
+    machine.host.take_events();
+    assert_eq!(machine.attach_as(0, &odd), Err(AttachError::Unsupported));
+    let events = machine.host.take_events();
+    assert!(events.iter().all(|event| matches!(event, Event::Read(..))), "{events:x?}");
+    assert_eq!(machine.device(0).command(), 0x0007);
+    assert!(machine.host.holds_nothing());
+    assert_eq!(machine.owner(info.sbdf), Owner::Default);
+
+    assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+    assert_eq!(machine.read(0, COMMAND, 2), 0);
+    let command = machine.device(0).command();
+    assert_eq!(command & 0x0404, 0x0400, "no bus mastering, no INTx: {command:#x}");
 }
 
 #[test]

@@ -56,14 +56,18 @@ pub struct Bar {
     pub(crate) presence: Presence,
     /// Whether it shall be in the p2m.
     pub(crate) wanted: bool,
+    /// Whether it has an address in the domain.
+    pub(crate) placed: bool,
 }
 
 impl Bar {
-    /// Where it is in the domain; `None` for one that is not mapped or whose end passes 2^64.
+    /// Where it is in the domain; `None` for one that is not mapped, has no address, or whose end passes 2^64.
     pub(crate) const fn pages(&self) -> Option<Pages> {
         match self.kind {
-            BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom => Pages::spanning(self.guest, self.size),
-            BarKind::Empty | BarKind::Io | BarKind::High => None,
+            BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom if self.placed => {
+                Pages::spanning(self.guest, self.size)
+            }
+            _ => None,
         }
     }
 
@@ -84,6 +88,18 @@ impl Bar {
     #[must_use]
     pub const fn host_range(&self) -> (u64, u64) {
         (self.address, self.size)
+    }
+
+    /// Its address in the domain; `None` if it has none.
+    #[must_use]
+    pub const fn guest_address(&self) -> Option<u64> {
+        if self.placed { Some(self.guest) } else { None }
+    }
+
+    /// Whether the memory it decodes is prefetchable.
+    #[must_use]
+    pub const fn prefetchable(&self) -> bool {
+        self.prefetchable
     }
 
     /// Whether all of it is in the p2m.

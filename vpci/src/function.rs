@@ -4,6 +4,7 @@ use capabilities::{Access, Lanes, Sbdf, Width};
 use zerocopy::FromZeros;
 
 use crate::Host;
+use crate::audit::Audit;
 use crate::bar::Bar;
 use crate::map::{self, DefineError, Definition, Found, Index, Source};
 use crate::mapping::Mapping;
@@ -39,7 +40,11 @@ pub struct State {
     pub(crate) mapping: Mapping,
     pub(crate) msi: Msi,
     pub(crate) msix: Msix,
-    pub(crate) refusals: [u32; Refusal::COUNT],
+    /// COMMAND of the physical function before a guest got it.
+    pub(crate) original_command: u16,
+    /// A guest's firmware may place BARs until it first enables decoding.
+    pub(crate) by_firmware: bool,
+    pub(crate) audit: Audit,
 }
 
 // With 96 registers: at most 4 KiB for a function, its MSI-X vectors aside.
@@ -65,16 +70,6 @@ impl State {
     /// The state of its MSI-X capability; `None` if it has none or it is hidden.
     pub fn msix(&self) -> Option<&Msix> {
         self.msix.exists().then_some(&self.msix)
-    }
-
-    /// How often something was refused, by [`Refusal`]. The counts saturate.
-    pub fn refusal_counts(&self) -> &[u32; Refusal::COUNT] {
-        &self.refusals
-    }
-
-    /// How often something was refused for this reason.
-    pub fn refusals(&self, reason: Refusal) -> u32 {
-        self.refusals.get(reason as usize).copied().unwrap_or(0)
     }
 }
 
@@ -109,6 +104,11 @@ pub struct Function<'m> {
 }
 
 impl Function<'_> {
+    /// Whether a guest sees it.
+    pub(crate) const fn is_guest(&self) -> bool {
+        matches!(self.state.view, View::Guest)
+    }
+
     /// Reads as the domain does. The value stands in the low bits.
     ///
     /// Work: one lookup, and at most three hardware accesses.
@@ -123,6 +123,7 @@ impl Function<'_> {
     fn read_physical<H: Host>(&self, host: &H, access: Access) -> u32 {
         match self.state.index.find(access.dword()) {
             Found::Hidden => 0,
+            Found::Gap if self.is_guest() => 0,
             Found::Gap => {
                 host.config_read(self.state.sbdf(), access.offset(), access.width()) & access.value_mask()
             }
@@ -174,26 +175,30 @@ impl Function<'_> {
         self.write_physical(host, access, value, locked)
     }
 
-    /// Writes where hardware or an effect has a part, or nothing is.
+    /// Writes where hardware or an effect has a part, nothing is, or bits are written that stay as they are.
     fn write_physical<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
+        let value = value & access.value_mask();
+        self.state.audit.serve(access.offset(), access.width().bytes(), value);
         let at = match self.state.index.find(access.dword()) {
-            Found::Hidden => {
-                self.refuse(Refusal::HiddenWrite);
+            Found::Gap if !self.is_guest() => {
+                host.config_write(self.state.sbdf(), access.offset(), access.width(), value);
                 return Written::Done;
             }
-            Found::Gap => {
-                let value = value & access.value_mask();
-                host.config_write(self.state.sbdf(), access.offset(), access.width(), value);
+            Found::Hidden | Found::Gap => {
+                self.refuse(Refusal::HiddenWrite);
                 return Written::Done;
             }
             Found::Register(at) => at,
         };
         let Some(&register) = self.registers.get(at) else { return Written::Done };
         let data = value << access.shift();
-        let effect_lane = Lanes::from_bits(1 << register.effect.lane());
-        let has_effect = register.effect != Effect::None;
-        if has_effect && locked == Locked::Shared && self.changes_mapping(&register, access.lanes(), data) {
+        let effect = register.effect;
+        let effect_lane = Lanes::from_bits(if effect.acts() { 1 << effect.lane() } else { 0 });
+        if locked == Locked::Shared && self.changes_mapping(&register, access.lanes(), data) {
             return Written::NeedsExclusive;
+        }
+        if self.is_guest() {
+            self.audit_write(&register, access.lanes(), data);
         }
         let base = access.dword() * 4;
         let mut left = access.lanes();
@@ -207,31 +212,50 @@ impl Function<'_> {
                 continue;
             }
             let mask = lanes.mask();
-            if has_effect && piece.lanes.contains(effect_lane) {
+            if effect.acts() && piece.lanes.contains(effect_lane) {
                 let old = if register.hardware & piece.lanes.mask() != 0 && lanes != piece.lanes {
-                    let asked = self.state.mapping.asked(register.effect);
+                    let asked = self.state.mapping.asked(effect);
                     asked.unwrap_or_else(|| self.read_lanes(host, base, piece.lanes))
                 } else {
                     register.value
                 };
-                let value = (old & !mask | data & mask) >> (8 * register.effect.lane());
+                let value = (old & !mask | data & mask) >> (8 * effect.lane());
                 // An enable bit that is not written is the device's, and may be news.
                 if locked == Locked::Shared && self.changes_mapping(&register, Lanes::ALL, value) {
                     return Written::NeedsExclusive;
                 }
-                if self.act(host, at, access.dword(), register.effect, value) == Written::Pending {
+                if self.act(host, at, access.dword(), effect, value) == Written::Pending {
                     written = Written::Pending;
                 }
                 continue;
             }
             if register.hardware & piece.lanes.mask() != 0 {
-                self.write_through(host, &register, base, piece.lanes, lanes, data);
+                // What a guest reaches of a register, it reaches in accesses of its own width.
+                let whole = if self.is_guest() { lanes } else { piece.lanes };
+                self.write_through(host, &register, base, whole, lanes, data);
             }
             if let Some(register) = self.registers.get_mut(at) {
                 register.store(data, mask & !register.hardware);
             }
         }
         written
+    }
+
+    /// Counts what a guest writes to bits that it may not change, those aside that an effect looks at.
+    fn audit_write(&mut self, register: &Register, lanes: Lanes, data: u32) {
+        let effect = register.effect;
+        let acts = if effect.acts() {
+            register.piece(Lanes::from_bits(1 << effect.lane())).lanes
+        } else {
+            Lanes::NONE
+        };
+        let mask = lanes.without(acts).mask();
+        if register.keeps(data, mask) {
+            self.refuse(Refusal::ReadOnly);
+        }
+        if effect == Effect::Reset && data & register.clear & mask != 0 {
+            self.refuse(Refusal::Reset);
+        }
     }
 
     /// Writes a physical register of `whole` lanes of which the access has `lanes`: bits that the domain may not
@@ -246,6 +270,9 @@ impl Function<'_> {
         data: u32,
     ) {
         let changed = register.hardware & (register.write | register.clear) & whole.mask();
+        if changed == 0 && self.is_guest() {
+            return;
+        }
         let zeroed = register.hidden & register.write;
         let old = if lanes == whole && changed == whole.mask() {
             0
@@ -272,10 +299,14 @@ impl Function<'_> {
     fn act<H: Host>(&mut self, host: &H, at: usize, dword: u16, effect: Effect, value: u32) -> Written {
         let word = value as u16; // CAST: the control, command and data registers are words.
         match effect {
-            Effect::None | Effect::Plain => {}
+            Effect::None | Effect::Plain | Effect::Reset => {}
+            Effect::Command if self.is_guest() => return self.write_guest_command(host, at, word),
             Effect::Command => return self.write_command(host, word),
+            Effect::Rom if self.is_guest() => return self.write_guest_rom(at, value),
             Effect::Rom => return self.write_rom(host, value),
+            Effect::Bar if self.is_guest() => self.write_guest_bar(at, dword * 4, value),
             Effect::Bar => self.write_bar(host, dword * 4, value),
+            Effect::PowerState => self.write_power_state(at, value),
             Effect::MsiControl => self.write_msi_control(host, at, word),
             Effect::MsiAddress => self.write_msi_address(host, at, value),
             Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),
@@ -315,13 +346,6 @@ impl Function<'_> {
             register.set(value, mask);
         }
     }
-
-    /// Counts a refusal.
-    pub fn refuse(&mut self, reason: Refusal) {
-        if let Some(count) = self.state.refusals.get_mut(reason as usize) {
-            *count = count.saturating_add(1);
-        }
-    }
 }
 
 /// The short way of [`Function::read`]: one lookup, if no hardware has a part in the value.
@@ -333,17 +357,21 @@ pub fn read_virtual(state: &State, registers: &[Register], access: Access) -> Op
     virt.then(|| (register.value & !register.hidden) >> access.shift() & mask)
 }
 
-/// The short way of [`Function::write`]: one lookup, if the whole dword is virtual and nothing comes of writing it.
-/// Whether it was taken.
+/// The short way of [`Function::write`]: one lookup, if the whole dword is virtual, nothing comes of writing it, and no
+/// bit is to change that may not. Whether it was taken.
 #[inline]
 pub fn write_virtual(state: &State, registers: &mut [Register], access: Access, value: u32) -> bool {
     let register = state.index.register(access.dword()).and_then(|at| registers.get_mut(at));
     let Some(register) = register.filter(|register| register.effect == Effect::Plain) else { return false };
-    if access.is_dword() {
-        register.store(value, u32::MAX);
+    let (data, mask) = if access.is_dword() {
+        (value, u32::MAX)
     } else {
-        register.store(value << access.shift(), access.value_mask() << access.shift());
+        (value << access.shift(), access.value_mask() << access.shift())
+    };
+    if register.keeps(data, mask) {
+        return false;
     }
+    register.store(data, mask);
     true
 }
 

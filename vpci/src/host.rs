@@ -18,6 +18,15 @@ pub struct Message {
     pub data: u32,
 }
 
+impl Message {
+    /// Whether this is an interrupt that a local APIC takes from a device: an address in its range, and a delivery mode
+    /// of fixed or lowest priority (Intel SDM 3A, 11.11). NMI, SMI, INIT and `ExtINT` are not a device's to send.
+    #[must_use]
+    pub const fn is_deliverable(&self) -> bool {
+        self.address >> 20 == 0xfee && self.data >> 8 & 7 <= 1
+    }
+}
+
 /// The host did not do what it was asked, and changed nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostError;
@@ -57,6 +66,13 @@ pub trait Host {
 
     /// The lowest range of host frames inside `range` that the host's memory map claims, clipped to `range`.
     fn next_reserved(&self, range: Pages) -> Option<Pages>;
+
+    /// Whether the guest frames are free for a BAR: no memory, no other mapping, nothing that the hypervisor or the
+    /// guest's memory map has there.
+    fn may_place(&self, guest: Pages) -> bool;
+
+    /// Whether a BAR of a function other than the physical function `sbdf` has bytes in the host frame `host`.
+    fn is_shared(&self, sbdf: Sbdf, host: u64) -> bool;
 
     /// Whether long work should pause here.
     fn preempt(&self) -> bool;

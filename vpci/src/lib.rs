@@ -8,10 +8,14 @@
 #![no_std]
 
 mod attach;
+mod audit;
 mod bar;
 mod command;
 mod domain;
 mod function;
+mod guest;
+mod guest_bar;
+mod guest_list;
 mod host;
 mod lists;
 mod map;
@@ -24,7 +28,8 @@ mod refusal;
 mod register;
 mod rom;
 
-pub use attach::{AttachError, Info};
+pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
+pub use audit::Record;
 pub use bar::{Bar, BarKind};
 pub use domain::{Domain, DomainError, Handle, Kind, Owner, Slot, Window, find_slot, find_window};
 pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};

@@ -186,7 +186,7 @@ impl Function<'_> {
     }
 
     /// The bits under `mask` of the byte at `offset` read as in `value` from now on.
-    fn pin(&mut self, offset: u16, mask: u8, value: u8) -> Result<(), DefineError> {
+    pub(crate) fn pin(&mut self, offset: u16, mask: u8, value: u8) -> Result<(), DefineError> {
         let shift = u32::from(offset % 4) * 8;
         let register = self.state.index.ensure(self.registers, offset / 4).ok_or(DefineError::Full)?;
         let mask = u32::from(mask) << shift;

@@ -52,6 +52,11 @@ impl Index {
         (number < HIDDEN - 1).then(|| usize::from(*base) + usize::from(number))
     }
 
+    /// The number of registers.
+    pub(crate) const fn len(&self) -> usize {
+        self.len as usize // CAST: widening; `From` is not const.
+    }
+
     /// The dword reads 0 from now on and drops writes. Its register, if it has one, is not used again.
     pub(crate) fn hide(&mut self, dword: u16) {
         if let Some(slot) = self.slots.get_mut(usize::from(dword)) {

@@ -141,7 +141,11 @@ impl Function<'_> {
         let at = match self.state.mapping.current.checked_sub(1) {
             Some(current) => usize::from(current),
             None => match self.start() {
-                Some(at) => at,
+                Some((at, true)) if self.is_guest() && !self.may_stand(host, siblings, at) => {
+                    self.fail(host, Refusal::Placement);
+                    return false;
+                }
+                Some((at, _)) => at,
                 None => return true,
             },
         };
@@ -195,8 +199,8 @@ impl Function<'_> {
         all.filter(|all| first <= all.last).map(|all| Pages { first, ..all })
     }
 
-    /// Picks a BAR that is not as it should be.
-    fn start(&mut self) -> Option<usize> {
+    /// Picks a BAR that is not as it should be. Whether it is one to map of which no page is there.
+    fn start(&mut self) -> Option<(usize, bool)> {
         let differs = |bar: &Bar| match bar.presence {
             Presence::Absent => bar.wanted,
             Presence::Partial => true,
@@ -205,14 +209,15 @@ impl Function<'_> {
         };
         let at = self.state.bars.iter().position(differs)?;
         let bar = self.state.bars.get_mut(at)?;
-        if bar.presence == Presence::Absent {
+        let fresh = bar.presence == Presence::Absent;
+        if fresh {
             bar.reached = 0;
         }
         bar.presence = Presence::Partial;
         self.state.mapping.stuck = false;
         self.state.mapping.next = bar.pages().map_or(u64::MAX, |pages| pages.first);
         self.state.mapping.current = at as u8 + 1; // CAST: at most BARS.
-        Some(at)
+        Some((at, fresh))
     }
 
     /// What is left of `rest`, pages of BAR `at`, that is to be mapped (`wanted`) or unmapped.
@@ -259,6 +264,13 @@ impl Function<'_> {
             self.fail(host, Refusal::Hole);
             return;
         }
+        if self.is_guest() {
+            // The device decodes all the time. What firmware placed stays there from now on.
+            self.state.by_firmware &= !self.state.mapping.memory;
+            self.state.mapping.rom_write = false;
+            self.state.mapping.active = false;
+            return;
+        }
         let sbdf = self.state.sbdf();
         let Mapping { rom, rom_write, rom_value, command, command_write, .. } = self.state.mapping;
         if rom_write {
@@ -278,6 +290,10 @@ impl Function<'_> {
     /// Mapping failed: what was asked for last is taken back, its pages are unmapped and it is left disabled.
     fn fail<H: Host>(&mut self, host: &H, reason: Refusal) {
         self.refuse(reason);
+        if self.is_guest() {
+            self.fail_guest(reason);
+            return;
+        }
         let Mapping { memory, rom, rom_write, command, command_write, .. } = self.state.mapping;
         if rom_write && rom && !command_write && reason == Refusal::Map {
             self.retarget(memory, false);

@@ -34,6 +34,18 @@ impl Msi {
         self.offset != 0
     }
 
+    /// The offset of the capability; `None` if there is none.
+    pub(crate) fn offset(&self) -> Option<u16> {
+        self.exists().then_some(u16::from(self.offset))
+    }
+
+    /// The offset of Pending Bits, where the device has per-vector masking, and the bits that can be set there.
+    pub(crate) fn pending(&self) -> Option<(u16, u32)> {
+        let layout = Layout::of(Control::new_from(self.control()));
+        let bits = u32::MAX >> 32u8.saturating_sub(self.capable);
+        layout.mask.map(|mask| (u16::from(self.offset) + mask + msi::PENDING_FROM_MASK, bits))
+    }
+
     /// Whether this is the state of the capability at `offset`.
     pub(crate) const fn is_at(&self, offset: u16) -> bool {
         self.offset as u16 == offset // CAST: widening; `From` is not const.
@@ -98,7 +110,8 @@ impl Msi {
 
     /// Delivers the PIRQs as the domain's message. A message that cannot be bound is none, until it is written anew.
     fn bind<H: Host>(&mut self, host: &H) {
-        self.bound = host.bind(Pirq(self.pirq), self.vectors, self.message(), self.mask).is_ok();
+        self.bound = self.message().is_deliverable()
+            && host.bind(Pirq(self.pirq), self.vectors, self.message(), self.mask).is_ok();
     }
 
     fn unbind<H: Host>(&mut self, host: &H) {
@@ -159,6 +172,10 @@ impl Function<'_> {
 
     pub(crate) fn write_msi_control<H: Host>(&mut self, host: &H, at: usize, value: u16) {
         let control = Control::new_from(value);
+        let wide = control.granted_vectors() > self.state.msi.capable;
+        if self.is_guest() && (wide || (value ^ self.state.msi.control()) & !msi::WRITABLE != 0) {
+            self.refuse(Refusal::ReadOnly);
+        }
         let msi = &mut self.state.msi;
         let vectors = control.granted_vectors().min(msi.capable);
         let enable = control.enable();

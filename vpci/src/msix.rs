@@ -48,6 +48,9 @@ impl Vector {
     /// Binds the vector anew to what the table says. Whether that worked; if not, nothing is bound.
     fn rebind<H: Host>(&mut self, host: &H, entry: u16, table: u64) -> bool {
         self.release(host);
+        if !self.message().is_deliverable() {
+            return false;
+        }
         let Ok(pirq) = host.map_msix(entry, table) else { return false };
         if host.bind(pirq, 1, self.message(), u32::from(self.masked)).is_err() {
             host.unmap_pirq(pirq);
@@ -92,9 +95,9 @@ impl Region {
         address.checked_sub(start).filter(|offset| *offset < u64::from(self.size))
     }
 
-    /// The guest frames that it touches.
+    /// The guest frames that it touches; `None` if its BAR has no address.
     pub(crate) fn pages(self, bars: &[Bar]) -> Option<Pages> {
-        let start = self.bar(bars)?.guest.checked_add(u64::from(self.offset))?;
+        let start = self.bar(bars).filter(|bar| bar.placed)?.guest.checked_add(u64::from(self.offset))?;
         Pages::spanning(start, u64::from(self.size))
     }
 }
@@ -115,6 +118,17 @@ pub struct Msix {
 impl Msix {
     pub(crate) const fn exists(&self) -> bool {
         self.offset != 0
+    }
+
+    /// The offset of the capability; `None` if there is none.
+    pub(crate) fn offset(&self) -> Option<u16> {
+        self.exists().then_some(u16::from(self.offset))
+    }
+
+    /// What the register at [`msix::TABLE`] or [`msix::PBA`] reads.
+    pub(crate) fn location(&self, register: u16) -> u32 {
+        let Region { bir, offset, .. } = if register == msix::TABLE { self.table } else { self.pba };
+        offset | u32::from(bir)
     }
 
     /// Whether this is the state of the capability at `offset`.
@@ -212,6 +226,10 @@ impl Function<'_> {
 
     pub(crate) fn write_msix_control<H: Host>(&mut self, host: &H, at: usize, value: u16) {
         let (enable, masked) = (value & msix::ENABLE != 0, value & msix::FUNCTION_MASK != 0);
+        if self.is_guest() && (value ^ self.state.msix.control()) & !(msix::ENABLE | msix::FUNCTION_MASK) != 0
+        {
+            self.refuse(Refusal::ReadOnly);
+        }
         let msix = &mut self.state.msix;
         if (enable, masked) == (msix.enabled, msix.masked) {
             return;

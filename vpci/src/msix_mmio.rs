@@ -5,6 +5,7 @@ use capabilities::msix;
 
 use crate::bar::Bar;
 use crate::function::Function;
+use crate::guest_bar;
 use crate::msix::Region;
 use crate::pages::{PAGE_SHIFT, PAGE_SIZE};
 use crate::{Host, Pages, Refusal};
@@ -45,7 +46,9 @@ impl Function<'_> {
             return Place::Pba;
         }
         let trapped = self.state.msix.trapped(bars);
-        let neighbour = trapped.into_iter().flatten().any(|pages| pages.contains(address >> PAGE_SHIFT));
+        let mut neighbour = trapped.into_iter().flatten().any(|pages| pages.contains(address >> PAGE_SHIFT));
+        // Of what is around a BAR in its host page, nothing is a guest's.
+        neighbour &= !self.is_guest() || guest_bar::owns(bars, address);
         if neighbour { Place::Neighbour } else { Place::Outside }
     }
 
@@ -56,6 +59,8 @@ impl Function<'_> {
         if !matches!(bytes, 1 | 2 | 4 | 8) {
             return u64::MAX;
         }
+        // CAST: the low bits.
+        self.state.audit.serve(address as u16, bytes, 0);
         let value = match self.place(address) {
             Place::Table { entry, offset } if table_access(address, bytes) => self.read_entry(entry, offset),
             Place::Table { .. } => None,
@@ -72,12 +77,16 @@ impl Function<'_> {
         if !matches!(bytes, 1 | 2 | 4 | 8) {
             return;
         }
+        // CAST: the low bits, twice.
+        self.state.audit.serve(address as u16, bytes, value as u32);
         let done = match self.place(address) {
             Place::Table { entry, offset } if table_access(address, bytes) => {
                 self.write_entry(host, entry, offset, bytes, value);
                 true
             }
             Place::Table { .. } => false,
+            // Pending bits are read-only; the hardware domain's writes are its own.
+            Place::Pba if self.is_guest() => false,
             _ => self.write_device(host, address, bytes, value),
         };
         if !done {

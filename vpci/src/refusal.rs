@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Refusal {
-    /// A write to bytes that are hidden or read-only as a whole dword.
+    /// A write to a dword that is hidden, or that a guest's policy does not know.
     HiddenWrite = 0,
     /// A write to a BAR while it is in the p2m.
     BarMapped = 1,
@@ -24,9 +24,19 @@ pub enum Refusal {
     Capability = 8,
     /// A configuration access of a width or alignment that no bus cycle has.
     Access = 9,
+    /// A guest's write to bits that the policy keeps from it.
+    ReadOnly = 10,
+    /// A guest's write that would move a BAR.
+    BarMoved = 11,
+    /// A guest's write to a bit that resets the function.
+    Reset = 12,
+    /// A BAR cannot be where it was placed: memory decoding is off.
+    Placement = 13,
+    /// A guest's write to vital product data.
+    Vpd = 14,
 }
 
 impl Refusal {
     /// The number of reasons.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 15;
 }

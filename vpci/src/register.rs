@@ -29,9 +29,18 @@ pub(crate) enum Effect {
     MsiMask,
     /// MSI-X Message Control.
     MsixControl,
+    /// PMCSR, as a guest has it.
+    PowerState,
+    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset, which are counted.
+    Reset,
 }
 
 impl Effect {
+    /// Whether a write of the register goes to a method of its own.
+    pub(crate) const fn acts(self) -> bool {
+        !matches!(self, Self::None | Self::Plain | Self::Reset)
+    }
+
     /// The lane at which the register with this effect starts.
     pub(crate) const fn lane(self) -> u16 {
         match self {
@@ -101,6 +110,13 @@ impl Register {
     pub(crate) const fn set(&mut self, value: u32, mask: u32) {
         let mask = mask & !self.hardware;
         self.value = self.value & !mask | value & mask;
+    }
+
+    /// Whether a write of the bits under `mask` would change any that the domain may not change. A device's bits count
+    /// as 0 here.
+    #[inline]
+    pub(crate) const fn keeps(&self, data: u32, mask: u32) -> bool {
+        (data ^ self.value) & mask & !(self.write | self.clear | self.hidden) != 0
     }
 
     /// A write by the domain to the bits under `mask`, all of them virtual.

@@ -273,6 +273,14 @@ impl Host for HostileHost {
         Some(Pages { first: reserved.first.max(range.first), last: reserved.last.min(range.last) })
     }
 
+    fn may_place(&self, _guest: Pages) -> bool {
+        true
+    }
+
+    fn is_shared(&self, _sbdf: Sbdf, _host: u64) -> bool {
+        false
+    }
+
     fn preempt(&self) -> bool {
         let chances = self.chances.get().wrapping_add(1);
         self.chances.set(chances);

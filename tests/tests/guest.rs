@@ -1,0 +1,244 @@
+//! A guest's view of a function.
+
+use capabilities::Width;
+use tests::device::Device;
+use tests::machine::Machine;
+use vpci::{AttachError, GuestInfo, Info, Pages, Refusal, View, Written};
+
+const COMMAND: u16 = 0x04;
+const NO_BARS: [Option<u64>; 7] = [None; 7];
+
+/// An `NVMe` controller in the manner of QEMU's: a 64-bit BAR with the MSI-X table and PBA, PM, MSI-X, PCI Express.
+fn nvme() -> Device {
+    let mut pcie = vec![0x02, 0x00];
+    pcie.extend(0x1000_8001u32.to_le_bytes());
+    pcie.extend([0x10, 0x28, 0x00, 0x00]);
+    pcie.resize(0x3a, 0);
+    let mut device = Device::endpoint(0x1b36, 0x0010)
+        .with_command(0x0507)
+        .with_bar64(0, 0xf_e000_0000, 0x4000)
+        .with_capability(0x40, 0x01, &[0x03, 0xfe, 0x00, 0x00, 0x00, 0x00])
+        .with_msix(0x50, 65, (0, 0x2000), (0, 0x3000))
+        .with_capability(0x60, 0x09, &[0x10; 0x0e])
+        .with_capability(0x80, 0x10, &pcie)
+        .with_extended(0x100, 0x0010, 0x40, 0xa5)
+        .with_extended(0x148, 0x0001, 0x2c, 0xff)
+        .with_extended(0x180, 0x000f, 0x08, 0xa5);
+    device.set(0x08, Width::Dword, 0x0108_0202);
+    device.set(0x2c, Width::Dword, 0x1100_1af4);
+    device.set(0x3d, Width::Byte, 1);
+    device.allow(0x88, Width::Word, 0xffff);
+    device
+}
+
+fn placed(address: u64) -> [Option<u64>; 7] {
+    [Some(address), None, None, None, None, None, None]
+}
+
+fn given() -> Machine {
+    let mut machine = Machine::default();
+    machine.give(nvme(), placed(0xe000_0000));
+    machine.host.take_events();
+    machine
+}
+
+/// The offsets of the standard list.
+fn list(machine: &mut Machine) -> Vec<(u16, u32)> {
+    let mut all = Vec::new();
+    let mut at = machine.read(0, 0x34, 1);
+    while at != 0 {
+        assert!(all.len() < 48);
+        all.push((at as u16, machine.read(0, at as u16, 1)));
+        at = machine.read(0, at as u16 + 1, 1);
+    }
+    all
+}
+
+#[test]
+fn identification_is_the_devices_and_the_rest_of_the_header_is_the_guests() {
+    let mut machine = given();
+    assert_eq!(machine.read(0, 0x00, 4), 0x0010_1b36);
+    assert_eq!(machine.read(0, 0x08, 4), 0x0108_0202);
+    assert_eq!(machine.read(0, 0x2c, 4), 0x1100_1af4);
+    assert_eq!(machine.read(0, COMMAND, 2), 0);
+    assert_eq!(machine.read(0, 0x3d, 1), 0, "there is no INTx");
+    assert_eq!(machine.read(0, 0x30, 4), 0, "there is no ROM");
+}
+
+#[test]
+fn only_what_the_policy_shows_is_in_the_lists() {
+    let mut machine = given();
+    assert_eq!(list(&mut machine), [(0x40, 0x01), (0x50, 0x11), (0x80, 0x10)]);
+    for offset in (0x60..0x70).step_by(4) {
+        assert_eq!(machine.read(0, offset, 4), 0, "vendor-specific {offset:#x}");
+    }
+    // SR-IOV is hidden: a null capability leads to AER, the last.
+    assert_eq!(machine.read(0, 0x100, 4), 0x1480_0000);
+    assert_eq!(machine.read(0, 0x148, 4), 0x0001_0001);
+    for offset in (0x104..0x140).chain(0x174..0x190).step_by(4) {
+        assert_eq!(machine.read(0, offset, 4), 0, "{offset:#x}");
+    }
+}
+
+#[test]
+fn decoding_is_the_p2ms_and_stays_on_in_the_device() {
+    let mut machine = given();
+    assert_eq!(machine.device(0).command(), 0x0402);
+    assert!(machine.host.p2m().is_empty());
+    machine.write(0, COMMAND, 2, 0x0006);
+    assert_eq!(machine.read(0, COMMAND, 2), 0x0006);
+    assert_eq!(machine.device(0).command(), 0x0406);
+    // The pages of the table and the PBA trap.
+    assert_eq!(machine.host.p2m().frames(), [0xe0000, 0xe0001]);
+    assert_eq!(machine.host.p2m().get(0xe0000), Some(0xf_e0000));
+    machine.write(0, COMMAND, 2, 0x0000);
+    assert!(machine.host.p2m().is_empty());
+    assert_eq!(machine.device(0).command(), 0x0402);
+}
+
+#[test]
+fn a_bar_tells_its_size_and_stays_where_it_is() {
+    let mut machine = given();
+    machine.host.take_events();
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x14, 4)), (0xe000_000c, 0));
+    machine.write(0, 0x10, 4, u32::MAX);
+    machine.write(0, 0x14, 4, u32::MAX);
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x14, 4)), (0xffff_c00c, 0xffff_ffff));
+    machine.write(0, 0x10, 4, 0xe000_000c);
+    machine.write(0, 0x14, 4, 0);
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x14, 4)), (0xe000_000c, 0));
+    assert_eq!(machine.state(0).refusals(Refusal::BarMoved), 0);
+    machine.write(0, 0x10, 4, 0xd000_0000);
+    assert_eq!(machine.read(0, 0x10, 4), 0xe000_000c);
+    assert_eq!(machine.state(0).refusals(Refusal::BarMoved), 1);
+    let record = machine.state(0).audit(0).unwrap();
+    assert_eq!((record.offset, record.bytes, record.value), (0x10, 4, 0xd000_0000));
+    assert_eq!(record.reason, Refusal::BarMoved as u8);
+    assert_eq!(machine.host.take_writes(), [], "the device's BARs are never written");
+}
+
+#[test]
+fn storage_is_the_guests_alone() {
+    let mut machine = given();
+    // MPS and MRRS, cache line size, interrupt line, power state.
+    for (offset, bytes, value) in
+        [(0x88, 2, 0x5070), (0x0c, 1, 0x10), (0x3c, 1, 0x0b), (0x44, 1, 0x0b), (0x0d, 1, 0x40)]
+    {
+        machine.write(0, offset, bytes, value);
+        assert_eq!(machine.read(0, offset, bytes), value, "{offset:#x}");
+    }
+    assert_eq!(machine.host.take_writes(), []);
+}
+
+#[test]
+fn what_may_not_be_written_is_counted() {
+    let mut machine = given();
+    for (offset, bytes, value, reason) in [
+        (COMMAND, 2, 0x0140, Refusal::ReadOnly),
+        (0x00, 4, 0x1234_5678, Refusal::ReadOnly),
+        (0x88, 2, 0xa810, Refusal::Reset),
+        (0x60, 4, 0xdead_beef, Refusal::HiddenWrite),
+        (0x110, 4, 0xdead_beef, Refusal::HiddenWrite),
+        (0x52, 2, 0x0001, Refusal::ReadOnly),
+        (0x54, 4, 0xffff_ffff, Refusal::ReadOnly),
+    ] {
+        let (before, value_before) = (machine.state(0).refusals(reason), machine.read(0, offset, bytes));
+        machine.write(0, offset, bytes, value);
+        assert_eq!(machine.state(0).refusals(reason), before + 1, "{offset:#x} = {value:#x}");
+        assert_eq!(machine.read(0, offset, bytes), value_before, "{offset:#x}");
+    }
+    assert_eq!(machine.host.take_writes(), []);
+}
+
+#[test]
+fn a_placement_over_something_else_is_refused() {
+    for (taken, refused) in [(0xe0003, true), (0xe0004, false)] {
+        let mut machine = Machine::default();
+        machine.host.p2m_mut().set_special(taken);
+        machine.plug(nvme());
+        let guest = GuestInfo { bars: placed(0xe000_0000), ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+        assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+        assert_eq!(machine.check_placement(0) == Err(AttachError::Placement), refused);
+    }
+}
+
+#[test]
+fn two_functions_cannot_be_in_one_place() {
+    let mut machine = Machine::default();
+    machine.give(nvme(), placed(0xe000_0000));
+    let second = machine.plug(nvme());
+    let guest = GuestInfo { bars: placed(0xe000_0000), ..GuestInfo::NONE };
+    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(second)) };
+    assert_eq!(machine.attach_as(second, &info), Ok(Written::Done));
+    assert_eq!(machine.check_placement(second), Err(AttachError::Placement));
+}
+
+#[test]
+fn a_small_bar_that_shares_its_page_is_refused() {
+    for (shared, ok) in [(false, true), (true, false)] {
+        let mut machine = Machine::default();
+        if shared {
+            machine.host.share(0xfe000);
+        }
+        machine.plug(Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0800, 0x100));
+        let guest = GuestInfo { bars: placed(0xe000_0800), ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+        assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+        assert_eq!(machine.check_placement(0).is_ok(), ok);
+    }
+}
+
+#[test]
+fn a_mapping_that_fails_leaves_decoding_off_and_says_so() {
+    let mut machine = given();
+    machine.host.p2m_mut().set_special(0xe0001);
+    machine.write(0, COMMAND, 2, 0x0006);
+    assert_eq!(machine.read(0, COMMAND, 2), 0x0004);
+    assert!(machine.host.p2m().has_none(Pages { first: 0xe0000, last: 0xe0003 }));
+    assert_eq!(machine.state(0).refusals(Refusal::Placement), 1);
+}
+
+#[test]
+fn firmware_places_bars_until_it_enables_decoding() {
+    let mut machine = Machine::default();
+    machine.plug(nvme());
+    let guest = GuestInfo { by_firmware: true, ..GuestInfo::NONE };
+    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+    assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x14, 4)), (0x0000_000c, 0));
+    machine.write(0, 0x10, 4, u32::MAX);
+    machine.write(0, 0x14, 4, u32::MAX);
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x14, 4)), (0xffff_c00c, 0xffff_ffff));
+    machine.write(0, 0x10, 4, 0xd000_0000);
+    machine.write(0, 0x14, 4, 0x1);
+    machine.write(0, COMMAND, 2, 0x0002);
+    assert_eq!(machine.host.p2m().frames(), [0x1_d0000, 0x1_d0001]);
+    machine.write(0, COMMAND, 2, 0x0000);
+    machine.write(0, 0x10, 4, 0xc000_0000);
+    assert_eq!(machine.read(0, 0x10, 4), 0xd000_000c, "from now on it stays");
+    assert_eq!(machine.state(0).refusals(Refusal::BarMoved), 1);
+}
+
+#[test]
+fn a_device_comes_back_quiet() {
+    let mut machine = given();
+    machine.write(0, COMMAND, 2, 0x0006);
+    machine.write(0, 0x52, 2, 0x8000);
+    machine.detach(0);
+    assert!(machine.host.holds_nothing());
+    let device = machine.device(0);
+    assert_eq!(device.command(), 0x0503, "as it was, but for bus mastering");
+    assert_eq!(device.get(0x52, Width::Word) & 0x8000, 0);
+    assert_eq!(device.get(0x10, Width::Dword), 0xe000_000c, "its BARs are as they were");
+}
+
+#[test]
+fn bars_without_a_place_are_not_mapped() {
+    let mut machine = Machine::default();
+    machine.give(nvme(), NO_BARS);
+    machine.write(0, COMMAND, 2, 0x0002);
+    assert_eq!(machine.read(0, COMMAND, 2), 0x0002);
+    assert!(machine.host.p2m().is_empty());
+    assert_eq!(machine.read(0, 0x10, 4), 0x0000_000c);
+}
