@@ -9,11 +9,13 @@
 mod fold;
 mod header;
 mod length;
+pub mod rule;
 mod table;
 
 pub use fold::{Dword, Entry, Tables};
 pub use header::HEADER;
 pub use length::Length;
+pub use rule::{Rule, RuleError, Scope};
 pub use table::{EXTENDED, STANDARD, extended, extended_dword, header_dword, standard, standard_dword};
 
 /// How a guest is served some bits of a register.
