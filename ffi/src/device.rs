@@ -1,7 +1,10 @@
 //! Devices: attach, access, detach.
 
 use core::ffi::c_void;
+use core::mem::offset_of;
 use core::slice;
+
+use static_assertions::const_assert_eq;
 
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::{Access, Sbdf, Width};
@@ -162,7 +165,7 @@ pub unsafe extern "C" fn rvpci_device_attach(
     info: *const rvpci_device_info,
 ) -> i32 {
     // SAFETY: the caller promises that it can be read.
-    let info = unsafe { info.read() };
+    let info = unsafe { &*info };
     if info.registers > 1024 || size < size_for(info.registers, 0) {
         return -EINVAL;
     }
@@ -187,13 +190,14 @@ pub unsafe extern "C" fn rvpci_device_attach(
     if let Err(error) = unsafe { domain::set_function(domain, Sbdf(info.guest), Some(handle(device))) } {
         return error.errno();
     }
-    // SAFETY: the caller promises that both can be read for the time of the call, if they are not NULL.
-    let virtual_function = unsafe { info.vf.as_ref() }.map(virtual_function);
+    // SAFETY: the caller promises that it can be read for the time of the call, if it is not NULL; the two types are one
+    // (asserted below).
+    let virtual_function = unsafe { info.vf.cast::<VirtualFunction>().as_ref() };
     let address = |bar: u64| (bar != RVPCI_NO_ADDRESS).then_some(bar);
     let guest = GuestInfo {
         bars: info.bar.map(address),
         by_firmware: info.flags & RVPCI_BARS_BY_FIRMWARE != 0,
-        virtual_function: virtual_function.as_ref(),
+        virtual_function,
     };
     let ignore_bars = info.flags & RVPCI_IGNORE_BARS != 0;
     let info = Info { sbdf: Sbdf(info.sbdf), view, ignore_bars, guest };
@@ -209,15 +213,18 @@ pub unsafe extern "C" fn rvpci_device_attach(
     }
 }
 
-const fn virtual_function(vf: &rvpci_virtual_function) -> VirtualFunction {
-    VirtualFunction { ids: vf.ids, kinds: vf.bar_register, addresses: vf.address, sizes: vf.size }
-}
+const_assert_eq!(size_of::<VirtualFunction>(), size_of::<rvpci_virtual_function>());
+const_assert_eq!(offset_of!(VirtualFunction, ids), offset_of!(rvpci_virtual_function, ids));
+const_assert_eq!(offset_of!(VirtualFunction, kinds), offset_of!(rvpci_virtual_function, bar_register));
+const_assert_eq!(offset_of!(VirtualFunction, addresses), offset_of!(rvpci_virtual_function, address));
+const_assert_eq!(offset_of!(VirtualFunction, sizes), offset_of!(rvpci_virtual_function, size));
 
 /// Attaches a device that is in the table of its domain.
 ///
 /// # Safety
 ///
 /// `device` is a device in the table of `domain`, and nobody else uses either.
+#[inline(never)]
 unsafe fn attach(
     domain: *mut rvpci_domain,
     device: *mut rvpci_device,

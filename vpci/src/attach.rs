@@ -53,6 +53,7 @@ impl GuestInfo<'_> {
 /// What the SR-IOV capability of a physical function says of one of its virtual functions (PCIe 9.3.3), whose own
 /// registers do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub struct VirtualFunction {
     /// Vendor ID in the low word, VF Device ID in the high one.
     pub ids: u32,

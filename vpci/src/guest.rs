@@ -54,6 +54,7 @@ impl Function<'_> {
         self.write_hardware_command(host, command);
     }
 
+    #[inline(never)]
     fn attach_registers<H: Host>(
         &mut self,
         host: &H,
