@@ -148,19 +148,10 @@ pub const POLICY: Policy = Policy {
         Field::new("ASPM Control, RCB", LINK_CONTROL, 0x000b, VirtualSnapshot)
             .because("the state of a link is both ends' (xen_pt and vfio too keep it from the device)"),
         Field::new("Link Disable, Retrain Link", LINK_CONTROL, 0x0030, Hidden).because("a port's"),
-        Field::new(
-            "Common Clock, Extended Synch, Clock PM, Width Disable",
-            LINK_CONTROL,
-            0x03c0,
-            VirtualSnapshot,
-        ),
-        Field::new(
-            "Link Bandwidth Interrupts, DRS Signaling, Flit Mode Disable",
-            LINK_CONTROL,
-            0xec00,
-            Hidden,
-        )
-        .because("a port's"),
+        Field::new("Common Clock, Extended Synch, Clock PM, Width", LINK_CONTROL, 0x03c0, VirtualSnapshot)
+            .because("as ASPM Control"),
+        Field::new("Bandwidth Interrupts, DRS, Flit Mode Disable", LINK_CONTROL, 0xec00, Hidden)
+            .because("a port's"),
         Field::new("Current Link Speed, Negotiated Link Width", LINK_STATUS, 0x03ff, Live),
         Field::new("Link Training", LINK_STATUS, 0x0800, Hidden).because("a port's"),
         Field::new("Slot Clock Configuration", LINK_STATUS, 0x1000, Live),
@@ -227,3 +218,48 @@ pub const POLICY: Policy = Policy {
             .because("a port's"),
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_of_the_specification() {
+        let types: [PortType; 16] = core::array::from_fn(|n| PortType::of((n << 4) as u16 | 0xff02));
+        let reserved = PortType::Reserved;
+        let ports = [PortType::Port; 4];
+        assert_eq!(types[..4], [PortType::Endpoint, PortType::Endpoint, reserved, reserved]);
+        assert_eq!(types[4], PortType::RootPort);
+        assert_eq!(types[5..9], ports);
+        assert_eq!(types[9..11], [PortType::IntegratedEndpoint, PortType::EventCollector]);
+        assert_eq!(types[11..], [reserved; 5]);
+    }
+
+    #[test]
+    fn version_1_ends_with_the_registers_of_its_type() {
+        assert_eq!(length(0x0001), 0x14); // Endpoint: up to Link Status.
+        assert_eq!(length(0x0011), 0x14); // Legacy Endpoint.
+        assert_eq!(length(0x0091), 0x0c); // Integrated: no link.
+        assert_eq!(length(0x0161), 0x1c); // Downstream Port with a slot: up to Slot Status.
+        assert_eq!(length(0x0071), 0x1c); // Bridge to PCI.
+        assert_eq!(length(0x0141), 0x24); // Root Port: up to Root Status.
+        assert_eq!(length(0x00a1), 0x24); // Event Collector.
+    }
+
+    #[test]
+    fn version_2_has_the_second_set() {
+        assert_eq!(length(0x0002), 0x34); // Endpoint: up to Link Status 2.
+        assert_eq!(length(0x0012), 0x34);
+        assert_eq!(length(0x0092), 0x2c); // Integrated: up to Device Status 2.
+        assert_eq!(length(0x0142), 0x3c); // Root Port: up to Slot Status 2.
+        assert_eq!(length(0x0062), 0x3c);
+        assert_eq!(length(0x00a2), 0x3c);
+    }
+
+    #[test]
+    fn other_versions_and_types_have_a_length_too() {
+        assert_eq!((length(0x0000), length(0x0003), length(0xff0f)), (0x14, 0x34, 0x34));
+        assert_eq!((length(0x00f1), length(0x00f2), length(0xffff)), (0x24, 0x3c, 0x3c));
+        assert!((0..=u16::MAX).all(|flags| (0x0c..=0x3c).contains(&length(flags))));
+    }
+}
