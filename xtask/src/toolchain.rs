@@ -65,6 +65,21 @@ impl Toolchain {
         probe().context(HELP)
     }
 
+    /// A cargo that builds with this compiler and these flags, whatever the environment says.
+    pub(crate) fn cargo(&self, flags: &[String]) -> Command {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(changes_the_build) {
+                cargo.env_remove(name);
+            }
+        }
+        cargo
+            .env("RUSTC", &self.rustc)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        cargo
+    }
+
     fn probe(rustc: &OsStr) -> Option<Self> {
         let source = Path::new(&query(rustc, &["--print", "sysroot"])?).join("lib/rustlib/src/rust");
         let options = [FLAGS, &["--print", "cfg", "--target", TARGET]].concat();
@@ -78,6 +93,19 @@ fn query(rustc: &OsStr, args: &[&str]) -> Option<String> {
     let output = Command::new(rustc).env("RUSTC_BOOTSTRAP", "1").args(args).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Whether a variable that an outer cargo, or its caller, left behind would change the object.
+fn changes_the_build(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_INCREMENTAL",
+    ];
+    const PREFIXES: &[&str] = &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_UNSTABLE_"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Installs Debian's compiler and its source.
@@ -101,4 +129,19 @@ fn apt_get(args: &[&str]) -> anyhow::Result<()> {
         command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr()).status();
     ensure!(status.context("apt-get did not start")?.success(), "apt-get {} failed", args.join(" "));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outer_build_leaves_nothing_behind() {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "RUSTC_WRAPPER"] {
+            assert!(changes_the_build(name), "{name}");
+        }
+        for name in ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "PATH", "RUSTUP_TOOLCHAIN"] {
+            assert!(!changes_the_build(name), "{name}");
+        }
+    }
 }

@@ -42,7 +42,8 @@ impl Iommu {
         }
     }
 
-    fn qemu(self) -> &'static str {
+    /// What QEMU is told.
+    pub(crate) fn qemu(self) -> &'static str {
         match self {
             Self::Intel => "intel-iommu,intremap=on",
             // In pass-through mode it would not remap interrupts.

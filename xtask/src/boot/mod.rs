@@ -13,8 +13,10 @@ use crate::{
 mod compare;
 mod devices;
 mod initramfs;
+mod kernel;
 mod machine;
 mod protocol;
+mod regression;
 mod report;
 mod session;
 mod xen_state;
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// A Xen 4.20 source tree to apply the library to, build and boot, instead of a copy of our own.
     #[arg(long, value_name = "PATH")]
     xen: Option<PathBuf>,
+    /// Boot our own kernel instead of Linux: a regression run of seconds.
+    #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
+    kernel: bool,
     /// Boot Xen's own vPCI as well, and show every difference.
     #[arg(long, conflicts_with = "c_vpci")]
     compare: bool,
@@ -88,8 +93,17 @@ struct Booted {
 /// `cargo xtask boot`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     packages::install(packages::BOOT)?;
-    let kernel = Kernel::get()?;
+    let iommus: &[Iommu] = match args.iommu {
+        Which::Intel => &[Iommu::Intel],
+        Which::Amd => &[Iommu::Amd],
+        Which::Both => &[Iommu::Intel, Iommu::Amd],
+    };
     let options = |rust| Options { tree: args.xen.clone().filter(|_| rust), rust, debug: args.debug };
+    if args.kernel {
+        let timeout = Duration::from_secs(args.timeout.min(60));
+        return regression::run(&options(true), iommus, timeout, args.json);
+    }
+    let kernel = Kernel::get()?;
     let mut variants: Vec<(&'static str, Build)> = Vec::new();
     if !args.c_vpci {
         variants.push(("rust", Build::make(&options(true))?));
@@ -97,11 +111,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.c_vpci || args.compare {
         variants.push(("c", Build::make(&options(false))?));
     }
-    let iommus: &[Iommu] = match args.iommu {
-        Which::Intel => &[Iommu::Intel],
-        Which::Amd => &[Iommu::Amd],
-        Which::Both => &[Iommu::Intel, Iommu::Amd],
-    };
     let plan = Plan {
         kernel: &kernel,
         data: &Data::draw()?,

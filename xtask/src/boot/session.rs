@@ -255,7 +255,7 @@ pub(crate) fn emulator_is_suspect(error: &anyhow::Error) -> bool {
 }
 
 /// If a console line says that Xen or dom0 broke.
-fn is_trouble(line: &str) -> bool {
+pub(crate) fn is_trouble(line: &str) -> bool {
     const SIGNS: [&str; 14] = [
         "Xen BUG at",
         "Assertion '",

@@ -1,0 +1,55 @@
+//! A tiny PVH kernel that works PCI devices from inside a Xen domain, and reports line by line what holds.
+//!
+//! Its command line says what to do: `role=dom0` is the regression run of a hardware domain, `role=guest` what a guest with
+//! passed-through devices does; `hostile` has it then try what must not work, `die` has it end with its devices in use.
+#![no_std]
+#![no_main]
+
+mod cpu;
+mod drivers;
+mod entry;
+mod interrupts;
+mod memory;
+mod pci;
+mod report;
+mod start_info;
+mod suite;
+mod xen;
+
+use core::panic::PanicInfo;
+
+use report::{check, say};
+use start_info::StartInfo;
+use xen::Reason;
+
+/// Where `entry` arrives.
+#[unsafe(no_mangle)]
+extern "C" fn start(info: u64) -> ! {
+    xen::init();
+    let mut buffer = [0; 512];
+    let info = StartInfo::new(info).expect("no start info");
+    let line = info.command_line(&mut buffer);
+    let has = |word: &str| line.split_whitespace().any(|w| w == word);
+    if has("role=dom0") {
+        report::use_hypercalls();
+    }
+    interrupts::init();
+    say(format_args!("hello {line}"));
+    if has("role=dom0") {
+        suite::dom0::run(info);
+    }
+    let passed = report::done();
+    // The hardware domain's power is the machine's: without -no-reboot's exit, QEMU would stay.
+    xen::shutdown(match (passed, has("role=dom0")) {
+        (_, true) => Reason::Reboot,
+        (true, false) => Reason::Poweroff,
+        (false, false) => Reason::Crash,
+    })
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo) -> ! {
+    check("kernel", "panic", false, info);
+    report::done();
+    xen::shutdown(Reason::Crash)
+}

@@ -1,0 +1,3 @@
+//! What is checked, in which role.
+
+pub(crate) mod dom0;

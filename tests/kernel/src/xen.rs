@@ -1,0 +1,104 @@
+//! What this kernel asks of Xen: the hypercall page, its console, the end, the clock.
+
+use core::{
+    arch::{asm, global_asm},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::cpu;
+
+// A page that Xen fills: 32 bytes of code for each hypercall (xen/include/public/arch-x86/xen.h).
+global_asm!(
+    ".section .text.hypercall, \"awx\", @progbits",
+    ".balign 4096",
+    ".global hypercall_page",
+    "hypercall_page: .skip 4096, 0xf4",
+    ".previous"
+);
+
+unsafe extern "C" {
+    static hypercall_page: u8;
+}
+
+const CONSOLE_IO: u64 = 18;
+const SCHED_OP: u64 = 29;
+
+/// Kilohertz of the time stamp counter.
+static TSC_KHZ: AtomicU32 = AtomicU32::new(0);
+
+/// Why a domain shuts down (xen/include/public/sched.h).
+#[derive(Clone, Copy)]
+pub(crate) enum Reason {
+    Poweroff = 0,
+    Reboot = 1,
+    Crash = 3,
+}
+
+/// Finds Xen's CPUID leaves (xen/include/public/arch-x86/cpuid.h), and has it fill the hypercall page.
+pub(crate) fn init() {
+    let base = (0x4000_0000_u32..0x4001_0000).step_by(0x100).find(|base| {
+        let [_, b, c, d] = cpu::cpuid(*base, 0);
+        [b, c, d].map(u32::to_le_bytes).as_flattened() == b"XenVMMXenVMM"
+    });
+    let base = base.expect("no Xen below");
+    let [_, msr, ..] = cpu::cpuid(base + 2, 0);
+    cpu::write_msr(msr, &raw const hypercall_page as u64);
+    let [_, _, khz, _] = cpu::cpuid(base + 3, 0);
+    TSC_KHZ.store(khz.max(1), Ordering::Relaxed);
+}
+
+fn hypercall(number: u64, arguments: [u64; 3]) -> i64 {
+    let code = &raw const hypercall_page as u64 + number * 32;
+    let result: i64;
+    // SAFETY: Xen's code follows the C convention but for R10 and the registers named; it reads what the arguments point to.
+    unsafe {
+        asm!(
+            "call {code}",
+            code = in(reg) code,
+            inlateout("rdi") arguments[0] => _,
+            inlateout("rsi") arguments[1] => _,
+            inlateout("rdx") arguments[2] => _,
+            lateout("rax") result,
+            lateout("rcx") _, lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
+    }
+    result
+}
+
+/// Writes to Xen's own console, which only the hardware domain may.
+pub(crate) fn console(text: &[u8]) {
+    let _ = hypercall(CONSOLE_IO, [0, text.len() as u64, text.as_ptr() as u64]);
+}
+
+/// Ends the domain.
+pub(crate) fn shutdown(reason: Reason) -> ! {
+    let argument = reason as u32;
+    loop {
+        // SCHEDOP_shutdown
+        hypercall(SCHED_OP, [2, &raw const argument as u64, 0]);
+    }
+}
+
+/// Microseconds since some moment.
+pub(crate) fn now() -> u64 {
+    cpu::time_stamp() / u64::from(TSC_KHZ.load(Ordering::Relaxed).max(1000) / 1000)
+}
+
+/// Waits until something holds. Whether it did within so many microseconds.
+pub(crate) fn wait(microseconds: u64, mut condition: impl FnMut() -> bool) -> bool {
+    let until = now() + microseconds;
+    loop {
+        if condition() {
+            return true;
+        }
+        if now() > until {
+            return condition();
+        }
+        cpu::relax();
+    }
+}
+
+/// Lets time pass.
+pub(crate) fn pause(microseconds: u64) {
+    wait(microseconds, || false);
+}
