@@ -243,6 +243,18 @@ fn no_bit_is_served_in_two_ways() {
 }
 
 #[test]
+fn a_field_knows_its_place() {
+    let field = Field::new("Data", 0x07, 0x81, Treatment::Live);
+    assert_eq!((field.dword(), field.mask()), (0x04, 0x8100_0000));
+    assert_eq!((field.host, field.why), (Control::Device, ""));
+    let field = Field::new("Data", 0x0a, 0x8001, Treatment::Live).because("so").host(Control::Pinned);
+    assert_eq!((field.dword(), field.mask()), (0x08, 0x8001_0000));
+    assert_eq!((field.host, field.why, field.name), (Control::Pinned, "so", "Data"));
+    let policy = Policy::hidden("Name", "1.2", Length::Open, "so");
+    assert_eq!((policy.guest, policy.floor, policy.floor().floor), (Visibility::Hidden, false, true));
+}
+
+#[test]
 fn a_guest_sees_no_pme() {
     let capabilities = register(PM, pm::CAPABILITIES);
     assert_eq!(seen(capabilities) >> 16, 0x0007, "the version alone");
