@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Configuration accesses of domains, and the work that follows them.
+ * Accesses of domains, to configuration space and to the pages of MSI-X tables, and the work that follows them.
  */
 #include <xen/sched.h>
 #include <xen/softirq.h>
+
+#include <asm/hvm/io.h>
+#include <asm/p2m.h>
 
 #include "glue.h"
 
@@ -148,6 +151,87 @@ bool vpci_process_pending(struct vcpu *v)
     v->vpci.pdev = NULL;
 
     return false;
+}
+
+/* The device that a trapped page belongs to. The domain's lock is held. */
+static struct vpci_device *find_page(const struct domain *d,
+                                     unsigned long addr)
+{
+    const struct vpci_domain *vd = vpci_domain(d);
+    struct rvpci_device *core = vd ? rvpci_find_window(vd->core, addr) : NULL;
+
+    return core ? vpci_from_core(core) : NULL;
+}
+
+static int cf_check msix_check(struct vcpu *v, unsigned long addr)
+{
+    struct domain *d = v->domain;
+    bool found;
+
+    /*
+     * A nested page fault asks twice: first without locks, then, having been told that the page is not ours, once more
+     * with the p2m locked. Whoever changes a mapping locks the p2m inside pci_lock, so that must not be taken here.
+     */
+    if ( p2m_get_hostp2m(d)->lock.locker == smp_processor_id() )
+        return false;
+
+    read_lock(&d->pci_lock);
+    found = find_page(d, addr);
+    read_unlock(&d->pci_lock);
+
+    return found;
+}
+
+static int cf_check msix_read(struct vcpu *v, unsigned long addr,
+                              unsigned int len, unsigned long *data)
+{
+    struct domain *d = v->domain;
+    struct vpci_device *dev;
+
+    *data = ~0UL;
+
+    read_lock(&d->pci_lock);
+    dev = find_page(d, addr);
+    if ( dev )
+    {
+        spin_lock(&dev->vpci.lock);
+        *data = rvpci_mmio_read(vpci_core(dev), addr, len);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    /* If the page went away since it was checked, this is a BAR that does not decode. */
+    return X86EMUL_OKAY;
+}
+
+static int cf_check msix_write(struct vcpu *v, unsigned long addr,
+                               unsigned int len, unsigned long data)
+{
+    struct domain *d = v->domain;
+    struct vpci_device *dev;
+
+    read_lock(&d->pci_lock);
+    dev = find_page(d, addr);
+    if ( dev )
+    {
+        spin_lock(&dev->vpci.lock);
+        rvpci_mmio_write(vpci_core(dev), addr, len, data);
+        spin_unlock(&dev->vpci.lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    return X86EMUL_OKAY;
+}
+
+static const struct hvm_mmio_ops msix_ops = {
+    .check = msix_check,
+    .read = msix_read,
+    .write = msix_write,
+};
+
+void vpci_register_msix_handler(struct domain *d)
+{
+    register_mmio_handler(d, &msix_ops);
 }
 
 /*

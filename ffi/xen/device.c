@@ -8,6 +8,7 @@
 #include <xen/vmap.h>
 
 #include "glue.h"
+#include "hooks.h"
 
 /* Places for owners that a domain has at first: a quarter can be used. Doubled when that is not enough. */
 #define FIRST_SLOTS 128
@@ -76,18 +77,26 @@ static int grow(struct vpci_domain *vd)
     return 0;
 }
 
-/* Names an owner that is no device, growing the domain where needed. */
-static int set_owner(struct vpci_domain *vd, pci_sbdf_t sbdf, uint32_t owner)
+int vpci_set_owner(struct vpci_domain *vd, uint32_t sbdf, uint32_t owner)
 {
-    int rc = rvpci_set_owner(vd->core, sbdf.sbdf, owner);
+    int rc = rvpci_set_owner(vd->core, sbdf, owner);
 
     if ( rc == -ENOSPC )
-        rc = grow(vd) ?: rvpci_set_owner(vd->core, sbdf.sbdf, owner);
+        rc = grow(vd) ?: rvpci_set_owner(vd->core, sbdf, owner);
 
     return rc;
 }
 
-static struct vpci_domain *vpci_domain_get(struct domain *d)
+static void free_domain(struct vpci_domain *vd)
+{
+    while ( !list_empty(&vd->placements) )
+        vpci_drop_placement(vd, list_first_entry(&vd->placements,
+                                                 struct vpci_placement, list));
+    xfree(vd->core);
+    xfree(vd);
+}
+
+struct vpci_domain *vpci_domain_get(struct domain *d)
 {
     struct vpci_domain *vd = vpci_domain(d);
     unsigned int i;
@@ -107,10 +116,11 @@ static struct vpci_domain *vpci_domain_get(struct domain *d)
         return NULL;
 
     vd->d = d;
+    INIT_LIST_HEAD(&vd->placements);
     if ( grow(vd) )
         goto fail;
     for ( i = 0; i < nr_hidden && is_hardware_domain(d); i++ )
-        if ( set_owner(vd, hidden[i], RVPCI_OWNER_HIDDEN) )
+        if ( vpci_set_owner(vd, hidden[i].sbdf, RVPCI_OWNER_HIDDEN) )
             goto fail;
 
     list_add(&vd->anchor, &d->arch.hvm.msix_tables);
@@ -119,10 +129,21 @@ static struct vpci_domain *vpci_domain_get(struct domain *d)
     return vd;
 
  fail:
-    xfree(vd->core);
-    xfree(vd);
+    free_domain(vd);
 
     return NULL;
+}
+
+void vpci_domain_destroy(struct domain *d)
+{
+    /* Other domains have no list to look at. */
+    struct vpci_domain *vd = has_vpci(d) ? vpci_domain(d) : NULL;
+
+    if ( !vd )
+        return;
+
+    list_del(&vd->anchor);
+    free_domain(vd);
 }
 
 /* Does the domain's deferred work here and now: there is no vCPU to wait for it. The exclusive lock is held. */
@@ -163,80 +184,33 @@ static void unlock_viewer(struct domain *d, const struct pci_dev *pdev)
         write_unlock(&d->pci_lock);
 }
 
-static int attach(struct domain *d, struct pci_dev *pdev)
+int vpci_take(struct vpci_domain *vd, struct pci_dev *pdev,
+              struct rvpci_device_info *info)
 {
-    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
-    struct rvpci_device_info info = {
-        .sbdf = pdev->sbdf.sbdf,
-        .view = is_hardware_domain(d) ? RVPCI_VIEW_HARDWARE : RVPCI_VIEW_GUEST,
-        .flags = pdev->ignore_bars ? RVPCI_IGNORE_BARS : 0,
-        .registers = RVPCI_REGISTERS,
-    };
-    struct vpci_domain *vd;
-    struct vpci_device *dev;
-    size_t size;
+    size_t size = rvpci_device_size(info->sbdf, info->registers);
+    struct vpci_device *dev = _xzalloc(sizeof(*dev) + size, sizeof(uint64_t));
     int rc;
 
-    vd = vpci_domain_get(d);
-    if ( !vd )
-        return -ENOMEM;
-
-    if ( is_hardware_domain(d) && is_hidden(pdev->sbdf) )
-        return 0;
-
-    if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
-        return set_owner(vd, pdev->sbdf, RVPCI_OWNER_READ_ONLY);
-
-    size = rvpci_device_size(pdev->sbdf.sbdf, RVPCI_REGISTERS);
-    dev = _xzalloc(sizeof(*dev) + size, sizeof(uint64_t));
     if ( !dev )
         return -ENOMEM;
 
     spin_lock_init(&dev->vpci.lock);
     dev->owner = vd;
     dev->pdev = pdev;
-    info.device = dev;
+    info->device = dev;
 
-    rc = rvpci_device_attach(vd->core, dev->core, size, &info);
+    rc = rvpci_device_attach(vd->core, dev->core, size, info);
     if ( rc == -ENOSPC )
-        rc = grow(vd) ?: rvpci_device_attach(vd->core, dev->core, size, &info);
+        rc = grow(vd) ?: rvpci_device_attach(vd->core, dev->core, size, info);
     if ( rc < 0 )
-    {
         xfree(dev);
-        return rc;
-    }
-
-    pdev->vpci = &dev->vpci;
-
-    if ( rc == RVPCI_PENDING )
-    {
-        if ( system_state >= SYS_STATE_active && current->domain == d )
-            vpci_defer(pdev);
-        else
-            finish(vd);
-    }
-
-    return 0;
-}
-
-int vpci_assign_device(struct pci_dev *pdev)
-{
-    struct domain *d = viewer(pdev);
-    int rc;
-
-    if ( !d || !has_vpci(d) )
-        return 0;
-
-    ASSERT(!pdev->vpci);
-
-    lock_viewer(d, pdev);
-    rc = attach(d, pdev);
-    unlock_viewer(d, pdev);
+    else
+        pdev->vpci = &dev->vpci;
 
     return rc;
 }
 
-static void detach(struct pci_dev *pdev)
+void vpci_let_go(struct pci_dev *pdev)
 {
     struct vpci_device *dev = vpci_device(pdev);
     unsigned int i;
@@ -251,19 +225,73 @@ static void detach(struct pci_dev *pdev)
     xfree(dev);
 }
 
+static int attach_hardware(struct domain *d, struct pci_dev *pdev)
+{
+    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
+    struct rvpci_device_info info = {
+        .sbdf = pdev->sbdf.sbdf,
+        .guest = pdev->sbdf.sbdf,
+        .view = RVPCI_VIEW_HARDWARE,
+        .flags = pdev->ignore_bars ? RVPCI_IGNORE_BARS : 0,
+        .registers = RVPCI_REGISTERS,
+    };
+    struct vpci_domain *vd = vpci_domain_get(d);
+    int rc;
+
+    if ( !vd )
+        return -ENOMEM;
+
+    if ( is_hidden(pdev->sbdf) )
+        return 0;
+
+    if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
+        return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_READ_ONLY);
+
+    rc = vpci_take(vd, pdev, &info);
+    if ( rc == RVPCI_PENDING )
+    {
+        if ( system_state >= SYS_STATE_active && current->domain == d )
+            vpci_defer(pdev);
+        else
+            finish(vd);
+    }
+
+    return min(rc, 0);
+}
+
+int vpci_assign_device(struct pci_dev *pdev)
+{
+    struct domain *d = viewer(pdev);
+    int rc;
+
+    if ( !d || !has_vpci(d) )
+        return 0;
+
+    ASSERT(!pdev->vpci);
+
+    lock_viewer(d, pdev);
+    rc = is_hardware_domain(d) ? attach_hardware(d, pdev)
+                               : vpci_attach_guest(d, pdev);
+    unlock_viewer(d, pdev);
+
+    return rc;
+}
+
 void vpci_deassign_device(struct pci_dev *pdev)
 {
-    struct domain *d;
+    struct domain *d = viewer(pdev);
+    struct vpci_domain *vd;
 
-    ASSERT(rw_is_write_locked(&pdev->domain->pci_lock));
-
-    /* A device that is hidden or read-only stays so: what it is does not depend on whether Xen knows it. */
-    if ( !pdev->vpci )
+    if ( !d || !has_vpci(d) )
         return;
 
-    d = vpci_device(pdev)->owner->d;
     lock_viewer(d, pdev);
-    detach(pdev);
+    vd = vpci_domain(d);
+    if ( vd && !is_hardware_domain(d) )
+        vpci_detach_guest(vd, pdev);
+    /* A device that is hidden or read-only stays so: what it is does not depend on whether Xen knows it. */
+    else if ( pdev->vpci )
+        vpci_let_go(pdev);
     unlock_viewer(d, pdev);
 }
 

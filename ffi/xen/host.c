@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the library asks of the hypervisor, interrupts aside.
+ * What the library asks of the hypervisor: the device itself, and what does not concern one.
  */
-#include <xen/iocap.h>
 #include <xen/sched.h>
 #include <xen/softirq.h>
 #include <xen/vmap.h>
 
-#include <xsm/xsm.h>
-
 #include <asm/e820.h>
 #include <asm/event.h>
 #include <asm/io.h>
-#include <asm/p2m.h>
 
 #include "glue.h"
 
@@ -59,123 +55,6 @@ void rvpci_host_config_write(uint32_t sbdf, uint32_t offset, uint32_t bytes,
         ASSERT_UNREACHABLE();
         break;
     }
-}
-
-/* What the p2m has at a frame, compared with what a BAR would have there. */
-enum found { FOUND_HOLE, FOUND_SAME, FOUND_OTHER };
-
-/*
- * Looks at up to @count frames from @gfn on and returns how many from the front are like the first, which @what gets.
- * The work is bounded, so there may be more of them.
- */
-static uint64_t look(struct domain *d, uint64_t gfn, uint64_t mfn,
-                     uint64_t count, enum found *what)
-{
-    uint64_t done = 0;
-    unsigned int i;
-
-    for ( i = 0; i < 64 && done < count; i++ )
-    {
-        unsigned int order = 0;
-        p2m_type_t t;
-        p2m_access_t a;
-        mfn_t found = get_gfn_type_access(p2m_get_hostp2m(d), gfn + done, &t,
-                                          &a, 0, &order);
-        enum found this;
-
-        put_gfn(d, gfn + done);
-
-        if ( t == p2m_mmio_dm || t == p2m_invalid )
-            this = FOUND_HOLE;
-        else if ( t == p2m_mmio_direct && mfn_x(found) == mfn + done )
-            this = FOUND_SAME;
-        else
-            this = FOUND_OTHER;
-
-        if ( !i )
-            *what = this;
-        else if ( this != *what )
-            break;
-
-        /* On to the next entry of the p2m. */
-        done = ((gfn + done) | ((1UL << order) - 1)) + 1 - gfn;
-    }
-
-    return min(done, count);
-}
-
-int64_t rvpci_host_map(void *domain, uint64_t gfn, uint64_t mfn,
-                       uint64_t count)
-{
-    struct domain *d = domain;
-    enum found what;
-    uint64_t nr;
-    int rc;
-
-    if ( !iomem_access_permitted(d, mfn, mfn + count - 1) )
-    {
-        gprintk(XENLOG_WARNING, "%pd may not map MMIO [%"PRIx64", %"PRIx64"]\n",
-                d, mfn, mfn + count - 1);
-        return -EPERM;
-    }
-
-    rc = xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn, mfn + count - 1, true);
-    if ( rc )
-        return rc;
-
-    /* Mapping over anything else would crash the domain, or take its memory away. */
-    nr = look(d, gfn, mfn, count, &what);
-    if ( what == FOUND_SAME )
-        return nr;
-    if ( what == FOUND_OTHER )
-    {
-        gprintk(XENLOG_WARNING, "%pd: gfn %"PRIx64" is not free for a BAR\n",
-                d, gfn);
-        return -EEXIST;
-    }
-
-    rc = map_mmio_regions(d, _gfn(gfn), nr, _mfn(mfn));
-
-    return rc ?: nr;
-}
-
-int64_t rvpci_host_unmap(void *domain, uint64_t gfn, uint64_t mfn,
-                         uint64_t count)
-{
-    struct domain *d = domain;
-    enum found what;
-    uint64_t nr;
-    int rc;
-
-    rc = xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn, mfn + count - 1, false);
-    if ( rc )
-        return rc;
-
-    /* What is not the BAR's is not touched. */
-    nr = look(d, gfn, mfn, count, &what);
-    if ( what != FOUND_SAME )
-        return nr;
-
-    rc = unmap_mmio_regions(d, _gfn(gfn), nr, _mfn(mfn));
-
-    return rc ?: nr;
-}
-
-int32_t rvpci_host_make_hole(void *domain, uint64_t gfn)
-{
-    struct domain *d = domain;
-    p2m_type_t t;
-    mfn_t mfn = get_gfn_query(d, gfn, &t);
-    int rc = 0;
-
-    if ( t == p2m_mmio_direct && mfn_x(mfn) == gfn )
-        rc = p2m_remove_identity_entry(d, gfn);
-    else if ( t != p2m_mmio_dm && t != p2m_invalid )
-        rc = -EEXIST;
-
-    put_gfn(d, gfn);
-
-    return rc;
 }
 
 bool rvpci_host_next_reserved(uint64_t first, uint64_t last,

@@ -121,7 +121,8 @@ void rvpci_host_unbind(void *device, int32_t pirq, uint32_t vectors)
             .irq_type = PT_IRQ_TYPE_MSI,
         };
 
-        if ( pt_irq_destroy_bind(owner(dev), &bind) )
+        /* When a domain dies, Xen unbinds all its PIRQs before its devices go. */
+        if ( pt_irq_destroy_bind(owner(dev), &bind) && !owner(dev)->is_dying )
             gprintk(XENLOG_WARNING, "%pp: PIRQ %d was not bound\n",
                     &dev->pdev->sbdf, pirq + i);
     }

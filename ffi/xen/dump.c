@@ -1,97 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Accesses to the pages of MSI-X tables, and what there is to say of interrupts.
+ * What the console key 'M' tells: interrupts, and what was refused.
  */
 #include <xen/lib.h>
 #include <xen/sched.h>
 #include <xen/softirq.h>
 
-#include <asm/hvm/io.h>
 #include <asm/msi.h>
-#include <asm/p2m.h>
 
 #include "glue.h"
-
-/* The device that a trapped page belongs to. The domain's lock is held. */
-static struct vpci_device *find_page(const struct domain *d,
-                                     unsigned long addr)
-{
-    const struct vpci_domain *vd = vpci_domain(d);
-    struct rvpci_device *core = vd ? rvpci_find_window(vd->core, addr) : NULL;
-
-    return core ? vpci_from_core(core) : NULL;
-}
-
-static int cf_check msix_check(struct vcpu *v, unsigned long addr)
-{
-    struct domain *d = v->domain;
-    bool found;
-
-    /*
-     * A nested page fault asks twice: first without locks, then, having been told that the page is not ours, once more
-     * with the p2m locked. Whoever changes a mapping locks the p2m inside pci_lock, so that must not be taken here.
-     */
-    if ( p2m_get_hostp2m(d)->lock.locker == smp_processor_id() )
-        return false;
-
-    read_lock(&d->pci_lock);
-    found = find_page(d, addr);
-    read_unlock(&d->pci_lock);
-
-    return found;
-}
-
-static int cf_check msix_read(struct vcpu *v, unsigned long addr,
-                              unsigned int len, unsigned long *data)
-{
-    struct domain *d = v->domain;
-    struct vpci_device *dev;
-
-    *data = ~0UL;
-
-    read_lock(&d->pci_lock);
-    dev = find_page(d, addr);
-    if ( dev )
-    {
-        spin_lock(&dev->vpci.lock);
-        *data = rvpci_mmio_read(vpci_core(dev), addr, len);
-        spin_unlock(&dev->vpci.lock);
-    }
-    read_unlock(&d->pci_lock);
-
-    /* If the page went away since it was checked, this is a BAR that does not decode. */
-    return X86EMUL_OKAY;
-}
-
-static int cf_check msix_write(struct vcpu *v, unsigned long addr,
-                               unsigned int len, unsigned long data)
-{
-    struct domain *d = v->domain;
-    struct vpci_device *dev;
-
-    read_lock(&d->pci_lock);
-    dev = find_page(d, addr);
-    if ( dev )
-    {
-        spin_lock(&dev->vpci.lock);
-        rvpci_mmio_write(vpci_core(dev), addr, len, data);
-        spin_unlock(&dev->vpci.lock);
-    }
-    read_unlock(&d->pci_lock);
-
-    return X86EMUL_OKAY;
-}
-
-static const struct hvm_mmio_ops msix_ops = {
-    .check = msix_check,
-    .read = msix_read,
-    .write = msix_write,
-};
-
-void vpci_register_msix_handler(struct domain *d)
-{
-    register_mmio_handler(d, &msix_ops);
-}
 
 static void dump_message(uint64_t address, uint32_t data, int pirq)
 {
@@ -102,6 +19,9 @@ static void dump_message(uint64_t address, uint32_t data, int pirq)
            (unsigned int)MASK_EXTR(address, MSI_ADDR_DEST_ID_MASK),
            address & MSI_ADDR_DESTMODE_LOGIC ? " logical" : "", pirq);
 }
+
+/* Refused accesses that are told in full. */
+#define DUMP_RECORDS 16
 
 static void dump_refusals(const struct rvpci_device *core)
 {
@@ -116,12 +36,24 @@ static void dump_refusals(const struct rvpci_device *core)
         [RVPCI_REFUSED_INTERRUPT] = "interrupts",
         [RVPCI_REFUSED_CAPABILITY] = "capabilities",
         [RVPCI_REFUSED_ACCESS] = "accesses",
+        [RVPCI_REFUSED_READ_ONLY] = "read-only bits",
+        [RVPCI_REFUSED_BAR_MOVED] = "BAR moves",
+        [RVPCI_REFUSED_RESET] = "resets",
+        [RVPCI_REFUSED_PLACEMENT] = "BAR placements",
+        [RVPCI_REFUSED_VPD] = "VPD writes",
     };
+    struct rvpci_audit_record record;
     unsigned int i;
 
     for ( i = 0; i < ARRAY_SIZE(names); i++ )
         if ( rvpci_refusals(core, i) )
             printk("  refused %s: %u\n", names[i], rvpci_refusals(core, i));
+
+    /* The newest first. */
+    for ( i = 0; i < DUMP_RECORDS && rvpci_audit(core, i, &record); i++ )
+        printk("  #%u %s: %u bytes at %03x, value %08x\n", record.sequence,
+               record.reason < ARRAY_SIZE(names) ? names[record.reason] : "?",
+               record.bytes, record.offset, record.value);
 }
 
 /* How far a dump is: the next thing to print. */
@@ -145,7 +77,11 @@ static bool dump_device(struct vpci_device *dev, struct dump *at)
 
     if ( !at->entry )
     {
-        printk("%pp\n", &dev->pdev->sbdf);
+        if ( dev->place )
+            printk("%pp at %pp\n", &dev->pdev->sbdf,
+                   &(pci_sbdf_t){ .sbdf = dev->place->guest });
+        else
+            printk("%pp\n", &dev->pdev->sbdf);
         dump_refusals(core);
 
         if ( rvpci_msi_state(core, &msi) && msi.enabled )

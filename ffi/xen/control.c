@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * XEN_DOMCTL_vpci: what the toolstack says and asks. See vpci_domctl.h.
+ *
+ * Xen has checked that the caller may use domctls (xsm_domctl), and the lock for domctls is held. Nothing here does more
+ * than domctls can do anyway: who may assign devices may say where they go.
+ */
+#include <xen/guest_access.h>
+#include <xen/init.h>
+#include <xen/pci.h>
+#include <xen/sched.h>
+
+#include <public/domctl.h>
+
+#include "glue.h"
+#include "hooks.h"
+#include "vpci_domctl.h"
+
+/* Records that one call tells. */
+#define MAX_ENTRIES 16
+
+static void __init __maybe_unused build_assertions(void)
+{
+    BUILD_BUG_ON(sizeof(struct xen_domctl_vpci) >
+                 sizeof_field(struct xen_domctl, u));
+    BUILD_BUG_ON(sizeof_field(struct xen_domctl_vpci, u) !=
+                 sizeof_field(struct xen_domctl_vpci, u.room));
+
+#define SAME(theirs, ours)                                          \
+    BUILD_BUG_ON(offsetof(struct vpci_domctl_rule, theirs) !=       \
+                 offsetof(struct rvpci_rule, ours) ||               \
+                 sizeof_field(struct vpci_domctl_rule, theirs) !=   \
+                 sizeof_field(struct rvpci_rule, ours))
+    BUILD_BUG_ON(sizeof(struct vpci_domctl_rule) != sizeof(struct rvpci_rule));
+    SAME(vendor, vendor);
+    SAME(device, device);
+    SAME(class_mask, class_mask);
+    SAME(class_value, class_value);
+    SAME(scope, scope);
+    SAME(id, id);
+    SAME(offset, offset);
+    SAME(length, length);
+    SAME(key_offset, key_offset);
+    SAME(key_mask, key_mask);
+    SAME(key_value, key_value);
+    SAME(read, read);
+    SAME(write, write);
+#undef SAME
+
+#define SAME(field)                                                     \
+    BUILD_BUG_ON(offsetof(struct vpci_domctl_audit_entry, field) !=     \
+                 offsetof(struct rvpci_audit_record, field) ||          \
+                 sizeof_field(struct vpci_domctl_audit_entry, field) != \
+                 sizeof_field(struct rvpci_audit_record, field))
+    BUILD_BUG_ON(sizeof(struct vpci_domctl_audit_entry) !=
+                 sizeof(struct rvpci_audit_record));
+    SAME(sequence);
+    SAME(offset);
+    SAME(reason);
+    SAME(bytes);
+    SAME(value);
+#undef SAME
+}
+
+/* Whether what stands behind the first @used words of the operation's own part is 0. */
+static bool rest_is_zero(const struct xen_domctl_vpci *op, unsigned int used)
+{
+    unsigned int i;
+
+    for ( i = used; i < ARRAY_SIZE(op->u.room); i++ )
+        if ( op->u.room[i] )
+            return false;
+
+    return true;
+}
+
+static bool is_guest_sbdf(uint32_t sbdf)
+{
+    return sbdf == VPCI_FIRST_FREE || (sbdf >= PCI_BDF(0, 1, 0) && sbdf < 0x100);
+}
+
+/* Stores in the caller's memory, if it named any. */
+static int give(uint64_t handle, const void *from, size_t size)
+{
+    return handle && copy_to_guest(guest_handle_from_ptr(handle, void),
+                                   (const uint8_t *)from, size)
+           ? -EFAULT : 0;
+}
+
+/* What the rules say is looked at when the device is assigned. */
+static int read_rules(struct vpci_placement *place, uint64_t handle)
+{
+    return place->nr_rules &&
+           copy_from_guest((uint8_t *)place->rules,
+                           guest_handle_from_ptr(handle, void),
+                           place->nr_rules * sizeof(place->rules[0]))
+           ? -EFAULT : 0;
+}
+
+/* The list of devices is locked. */
+static int add(struct domain *d, struct vpci_placement *place)
+{
+    const struct pci_dev *pdev = pci_get_pdev(NULL, place->machine);
+    struct vpci_domain *vd;
+    int rc;
+
+    if ( !pdev )
+        return -ENODEV;
+    if ( pdev->domain == d )
+        return -EBUSY;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain_get(d);
+    rc = vd ? vpci_add_placement(vd, place, vpci_placement(vd, place->machine))
+            : -ENOMEM;
+    write_unlock(&d->pci_lock);
+
+    return rc;
+}
+
+static int place(struct domain *d, struct xen_domctl_vpci *op)
+{
+    /* Its vCPUs look at the list of handlers, which may be about to grow. */
+    bool pause = d->creation_finished;
+    struct vpci_placement *place;
+    int rc;
+
+    if ( is_hardware_domain(d) )
+        return -EOPNOTSUPP;
+    if ( d->is_dying || d == current->domain || op->u.place.zero ||
+         !rest_is_zero(op, 2) || !is_guest_sbdf(op->guest_sbdf) ||
+         (op->flags & ~VPCI_PLACE_FIRMWARE_BARS) )
+        return -EINVAL;
+    if ( op->u.place.nr_rules > VPCI_DOMCTL_RULES )
+        return -E2BIG;
+
+    place = xzalloc_flex_struct(struct vpci_placement, rules,
+                                op->u.place.nr_rules);
+    if ( !place )
+        return -ENOMEM;
+
+    place->machine.sbdf = op->machine_sbdf;
+    place->guest = op->guest_sbdf;
+    place->chosen = true;
+    place->flags = op->flags;
+    place->nr_rules = op->u.place.nr_rules;
+    memcpy(place->bar, op->bar, sizeof(place->bar));
+
+    rc = read_rules(place, op->u.place.rules);
+    if ( !rc )
+    {
+        if ( pause )
+            domain_pause(d);
+        pcidevs_lock();
+        rc = add(d, place);
+        pcidevs_unlock();
+        if ( pause )
+            domain_unpause(d);
+    }
+
+    if ( rc )
+        xfree(place);
+    else
+        op->guest_sbdf = place->guest;
+
+    return rc;
+}
+
+static int unplace(struct domain *d, const struct xen_domctl_vpci *op)
+{
+    const pci_sbdf_t machine = { .sbdf = op->machine_sbdf };
+    struct vpci_domain *vd;
+    struct vpci_placement *place;
+    int rc = 0;
+
+    if ( is_hardware_domain(d) )
+        return -EOPNOTSUPP;
+    if ( op->flags || !rest_is_zero(op, 0) )
+        return -EINVAL;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    place = vd ? vpci_placement(vd, machine) : NULL;
+    if ( !place )
+        rc = -ENOENT;
+    else if ( pci_get_pdev(d, machine) )
+        rc = -EBUSY;
+    else
+        vpci_drop_placement(vd, place);
+    write_unlock(&d->pci_lock);
+
+    return rc;
+}
+
+/* What is known of the BARs of @pdev. The list of devices is locked. */
+static int read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
+                     uint32_t *guest)
+{
+    struct domain *d = pdev->domain == dom_xen ? hardware_domain : pdev->domain;
+    bool known = false;
+    unsigned int i;
+
+    *guest = VPCI_NO_SBDF;
+
+    if ( d && has_vpci(d) )
+    {
+        read_lock(&d->pci_lock);
+        if ( pdev->vpci )
+        {
+            struct vpci_device *dev = vpci_device(pdev);
+
+            spin_lock(&pdev->vpci->lock);
+            for ( i = 0; i < VPCI_DOMCTL_BARS; i++ )
+                rvpci_bar_state(vpci_core(dev), i, &bar[i]);
+            spin_unlock(&pdev->vpci->lock);
+            *guest = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
+            known = true;
+        }
+        read_unlock(&d->pci_lock);
+    }
+
+    if ( known )
+        return 0;
+    /* Nobody uses what is in quarantine, so that it need not decode for a moment. */
+    if ( pdev->domain != dom_io )
+        return -EBUSY;
+
+    vpci_size_bars(pdev, bar);
+
+    return 0;
+}
+
+static uint32_t bar_kind(uint32_t kind)
+{
+    switch ( kind )
+    {
+    case RVPCI_BAR_IO:
+        return VPCI_BAR_IO;
+
+    case RVPCI_BAR_MEMORY32:
+        return VPCI_BAR_MEM32;
+
+    case RVPCI_BAR_MEMORY64:
+        return VPCI_BAR_MEM64;
+
+    case RVPCI_BAR_ROM:
+        return VPCI_BAR_ROM;
+    }
+
+    return VPCI_BAR_NONE;
+}
+
+static int query(const struct domain *d, struct xen_domctl_vpci *op)
+{
+    struct vpci_domctl_bar told[VPCI_DOMCTL_BARS] = {};
+    struct rvpci_bar bar[VPCI_DOMCTL_BARS] = {};
+    const struct pci_dev *pdev;
+    unsigned int i;
+    int rc = -ENODEV;
+
+    if ( op->flags || op->u.query.zero || !rest_is_zero(op, 2) )
+        return -EINVAL;
+
+    pcidevs_lock();
+    pdev = pci_get_pdev(NULL, (pci_sbdf_t){ .sbdf = op->machine_sbdf });
+    if ( pdev )
+    {
+        rc = read_bars(pdev, bar, &op->guest_sbdf);
+        op->u.query.owner = pdev->domain->domain_id;
+    }
+    pcidevs_unlock();
+
+    if ( rc )
+        return rc;
+
+    if ( op->u.query.owner != d->domain_id )
+        op->guest_sbdf = VPCI_NO_SBDF;
+
+    for ( i = 0; i < ARRAY_SIZE(bar); i++ )
+    {
+        told[i].kind = bar_kind(bar[i].kind);
+        told[i].guest = VPCI_NO_ADDRESS;
+        if ( told[i].kind != VPCI_BAR_NONE )
+        {
+            told[i].host = bar[i].address;
+            told[i].size = bar[i].size;
+            told[i].flags = (bar[i].prefetchable ? VPCI_BAR_PREFETCHABLE : 0) |
+                            (bar[i].mapped ? VPCI_BAR_MAPPED : 0);
+            if ( op->guest_sbdf != VPCI_NO_SBDF &&
+                 bar[i].guest != RVPCI_NO_ADDRESS )
+                told[i].guest = bar[i].guest;
+        }
+        op->bar[i] = told[i].guest;
+    }
+
+    return give(op->u.query.bars, told, sizeof(told));
+}
+
+static int audit(struct domain *d, struct xen_domctl_vpci *op)
+{
+    struct rvpci_audit_record record[MAX_ENTRIES] = {};
+    uint32_t counter[RVPCI_REFUSED_COUNT];
+    const struct pci_dev *pdev;
+    unsigned int nr = 0, i;
+    bool known;
+    int rc;
+
+    if ( op->flags || !rest_is_zero(op, 3) )
+        return -EINVAL;
+
+    read_lock(&d->pci_lock);
+    pdev = pci_get_pdev(d, (pci_sbdf_t){ .sbdf = op->machine_sbdf });
+    known = pdev && pdev->vpci;
+    if ( known )
+    {
+        const struct rvpci_device *core = vpci_core(vpci_device(pdev));
+
+        spin_lock(&pdev->vpci->lock);
+        for ( i = 0; i < ARRAY_SIZE(counter); i++ )
+            counter[i] = rvpci_refusals(core, i);
+        while ( nr < ARRAY_SIZE(record) && rvpci_audit(core, nr, &record[nr]) )
+            nr++;
+        spin_unlock(&pdev->vpci->lock);
+    }
+    read_unlock(&d->pci_lock);
+
+    if ( !known )
+        return -ENODEV;
+
+    rc = give(op->u.audit.counters, counter,
+              min_t(size_t, op->u.audit.nr_counters, ARRAY_SIZE(counter)) *
+              sizeof(counter[0])) ?:
+         give(op->u.audit.entries, record,
+              min_t(size_t, op->u.audit.nr_entries, nr) * sizeof(record[0]));
+
+    op->u.audit.nr_counters = ARRAY_SIZE(counter);
+    op->u.audit.nr_entries = nr;
+
+    return rc;
+}
+
+long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
+{
+    struct xen_domctl_vpci *op = (void *)&domctl->u;
+    long rc;
+
+    if ( domctl->cmd != XEN_DOMCTL_vpci )
+        return -ENOSYS;
+    if ( op->op != VPCI_DOMCTL_query && !has_vpci(d) )
+        return -EOPNOTSUPP;
+
+    switch ( op->op )
+    {
+    case VPCI_DOMCTL_place:
+        rc = place(d, op);
+        break;
+
+    case VPCI_DOMCTL_query:
+        rc = query(d, op);
+        break;
+
+    case VPCI_DOMCTL_audit:
+        rc = audit(d, op);
+        break;
+
+    case VPCI_DOMCTL_unplace:
+        rc = unplace(d, op);
+        break;
+
+    default:
+        rc = -EOPNOTSUPP;
+        break;
+    }
+
+    *copyback = !rc;
+
+    return rc;
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */

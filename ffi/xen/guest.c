@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Devices of guests: where they are seen, and what Xen itself has to know of them.
+ */
+#include <xen/pci.h>
+#include <xen/sched.h>
+
+#include <asm/msi.h>
+
+#include "glue.h"
+#include "vpci_domctl.h"
+
+struct vpci_placement *vpci_placement(const struct vpci_domain *vd,
+                                      pci_sbdf_t machine)
+{
+    struct vpci_placement *place;
+
+    list_for_each_entry ( place, &vd->placements, list )
+        if ( place->machine.sbdf == machine.sbdf )
+            return place;
+
+    return NULL;
+}
+
+/*
+ * While no device is at an address that the toolstack chose, the address is hidden: it reads as if nothing were there,
+ * and is not free.
+ */
+static int reserve(struct vpci_domain *vd, const struct vpci_placement *place)
+{
+    return place->chosen
+           ? vpci_set_owner(vd, place->guest, RVPCI_OWNER_HIDDEN) : 0;
+}
+
+static void unreserve(struct vpci_domain *vd,
+                      const struct vpci_placement *place)
+{
+    if ( place->chosen )
+        vpci_set_owner(vd, place->guest, RVPCI_OWNER_DEFAULT);
+}
+
+static int find_free(const struct vpci_domain *vd, uint32_t *guest)
+{
+    *guest = rvpci_find_free(vd->core);
+
+    return *guest == VPCI_FIRST_FREE ? -ENOSPC : 0;
+}
+
+int vpci_add_placement(struct vpci_domain *vd, struct vpci_placement *place,
+                       struct vpci_placement *old)
+{
+    int rc = 0;
+
+    if ( old )
+        unreserve(vd, old);
+
+    if ( place->guest == VPCI_FIRST_FREE )
+        rc = find_free(vd, &place->guest);
+    if ( !rc )
+        rc = reserve(vd, place);
+    if ( rc )
+    {
+        /* It was so before. */
+        if ( old )
+            reserve(vd, old);
+        return rc;
+    }
+
+    if ( old )
+    {
+        place->prepared = old->prepared;
+        list_del(&old->list);
+        xfree(old);
+    }
+    list_add_tail(&place->list, &vd->placements);
+
+    return 0;
+}
+
+void vpci_drop_placement(struct vpci_domain *vd, struct vpci_placement *place)
+{
+    unreserve(vd, place);
+    list_del(&place->list);
+    xfree(place);
+}
+
+/*
+ * Tells Xen where the MSI-X table is while the device is only the host's: when the guest asks for interrupts, Xen reads
+ * nothing of that from the device any more, and believes only the hardware domain.
+ */
+static int prepare_msix(struct pci_dev *pdev, struct vpci_placement *place)
+{
+    struct rvpci_msix msix;
+    int rc = 0;
+
+    if ( !pdev->msix || place->prepared ||
+         !rvpci_msix_state(vpci_core(vpci_device(pdev)), &msix) )
+        return 0;
+
+    /* Whoever assigns a device has this lock, which comes before the domain's: it must not be waited for. */
+    if ( !pcidevs_trylock() )
+        return -EBUSY;
+
+    /* A PV hardware domain may have done it; then it will undo it. */
+    if ( !pdev->msix->table.first )
+    {
+        rc = pci_prepare_msix(pdev->seg, pdev->bus, pdev->devfn, false);
+        place->prepared = !rc;
+    }
+
+    pcidevs_unlock();
+
+    return rc;
+}
+
+static void release_msix(struct pci_dev *pdev, struct vpci_placement *place)
+{
+    unsigned int control;
+
+    if ( !pdev->msix )
+        return;
+
+    /* The next owner is not to find what the guest left: Xen refuses to assign a device that is masked as a whole. */
+    control = msix_control_reg(pdev->msix_pos);
+    pdev->msix->host_maskall = false;
+    pdev->msix->guest_maskall = false;
+    pci_conf_write16(pdev->sbdf, control,
+                     pci_conf_read16(pdev->sbdf, control) &
+                     ~(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
+
+    /* If the lock is taken, the device is being reset and comes back, so it can stay. */
+    if ( !place->prepared || !pcidevs_trylock() )
+        return;
+
+    if ( pci_prepare_msix(pdev->seg, pdev->bus, pdev->devfn, true) )
+        printk(XENLOG_WARNING "%pp: its MSI-X table stays in use\n",
+               &pdev->sbdf);
+    else
+        place->prepared = false;
+
+    pcidevs_unlock();
+}
+
+/* The placement of a device that is assigned without. */
+static struct vpci_placement *place_anywhere(struct vpci_domain *vd,
+                                             const struct pci_dev *pdev)
+{
+    struct vpci_placement *place = xzalloc(struct vpci_placement);
+    unsigned int i;
+
+    if ( !place )
+        return NULL;
+
+    place->machine = pdev->sbdf;
+    place->guest = VPCI_FIRST_FREE;
+    place->flags = VPCI_PLACE_FIRMWARE_BARS;
+    for ( i = 0; i < ARRAY_SIZE(place->bar); i++ )
+        place->bar[i] = RVPCI_NO_ADDRESS;
+    list_add_tail(&place->list, &vd->placements);
+
+    return place;
+}
+
+static int take(struct vpci_domain *vd, struct pci_dev *pdev,
+                struct vpci_placement *place)
+{
+    struct rvpci_virtual_function vf;
+    struct rvpci_device_info info = {
+        .sbdf = pdev->sbdf.sbdf,
+        .view = RVPCI_VIEW_GUEST,
+        .flags = place->flags & VPCI_PLACE_FIRMWARE_BARS
+                 ? RVPCI_BARS_BY_FIRMWARE : 0,
+        .registers = RVPCI_REGISTERS,
+        .rule_count = place->nr_rules,
+        .rules = place->nr_rules ? place->rules : NULL,
+    };
+    int rc;
+
+    BUILD_BUG_ON(sizeof(info.bar) != sizeof(place->bar));
+    memcpy(info.bar, place->bar, sizeof(info.bar));
+
+    if ( pdev->info.is_virtfn )
+    {
+        rc = vpci_virtual_function(pdev, &vf);
+        if ( rc )
+            return rc;
+        info.vf = &vf;
+    }
+
+    if ( place->guest == VPCI_FIRST_FREE )
+    {
+        rc = find_free(vd, &place->guest);
+        if ( rc )
+            return rc;
+    }
+
+    info.guest = place->guest;
+    rc = vpci_take(vd, pdev, &info);
+    if ( rc == -EEXIST && !place->chosen )
+    {
+        /* Somebody else got the place while the device was away. */
+        rc = find_free(vd, &place->guest);
+        if ( rc )
+            return rc;
+        info.guest = place->guest;
+        rc = vpci_take(vd, pdev, &info);
+    }
+    if ( rc < 0 )
+        return rc;
+
+    /* Decoding is off in what a guest sees at first. */
+    ASSERT(rc == RVPCI_DONE);
+    vpci_device(pdev)->place = place;
+
+    rc = prepare_msix(pdev, place);
+    if ( rc )
+        vpci_let_go(pdev);
+
+    return rc;
+}
+
+int vpci_attach_guest(struct domain *d, struct pci_dev *pdev)
+{
+    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
+    struct vpci_domain *vd = vpci_domain(d);
+    struct vpci_placement *place;
+    int rc;
+
+    if ( pdev->ignore_bars || (ro_map && test_bit(pdev->sbdf.bdf, ro_map)) )
+        return -EOPNOTSUPP;
+
+    if ( !vd )
+    {
+        /* Its vCPUs look at the list of handlers, which is about to grow. */
+        if ( d->creation_finished )
+            return -EBUSY;
+        vd = vpci_domain_get(d);
+    }
+    if ( !vd )
+        return -ENOMEM;
+
+    place = vpci_placement(vd, pdev->sbdf) ?: place_anywhere(vd, pdev);
+    if ( !place )
+        return -ENOMEM;
+
+    unreserve(vd, place);
+    rc = take(vd, pdev, place);
+    if ( rc )
+        /* There was room for it. */
+        reserve(vd, place);
+
+    return rc;
+}
+
+void vpci_detach_guest(struct vpci_domain *vd, struct pci_dev *pdev)
+{
+    struct vpci_placement *place = vpci_placement(vd, pdev->sbdf);
+
+    if ( pdev->vpci )
+    {
+        vpci_let_go(pdev);
+        if ( place )
+            reserve(vd, place);
+    }
+
+    /* Also of a device that did not survive its reset. */
+    if ( place )
+        release_msix(pdev, place);
+}
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
