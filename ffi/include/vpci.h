@@ -646,18 +646,6 @@ bool rvpci_access_allowed(uint32_t offset,
                           uint32_t bytes);
 
 /**
- * The first free device of bus 0 of segment 0, as the address of its function 0, or 0xffffffff if there is none. Device 0
- * is kept for a host bridge.
- *
- * Lock: shared. Work: at most 248 searches.
- *
- * # Safety
- *
- * `domain` is a domain.
- */
-uint32_t rvpci_find_free(const struct rvpci_domain *domain);
-
-/**
  * The bytes of memory, aligned to 8, that the function `sbdf` needs with room for `registers` registers (commonly
  * `RVPCI_REGISTERS`, at most 1024). It depends on the number of MSI-X vectors, which is read from the device.
  *
@@ -824,6 +812,18 @@ bool rvpci_msix_vector(const struct rvpci_device *device, uint32_t entry, struct
  */
 uint32_t rvpci_refusals(const struct rvpci_device *device,
                         uint32_t reason);
+
+/**
+ * The first free device of bus 0 of segment 0, as the address of its function 0, or 0xffffffff if there is none. Device 0
+ * is kept for a host bridge.
+ *
+ * Lock: shared. Work: at most 248 searches.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+uint32_t rvpci_find_free(const struct rvpci_domain *domain);
 
 /**
  * Stores a refused access in `*record`: `age` is 0 for the last, 1 for the one before. Whether it is kept; the last 16

@@ -238,8 +238,10 @@ unsafe fn attach(
         function.detach(&xen, &others);
         return Err(error);
     }
-    // SAFETY: the exclusive lock is held, and `function` is not used any more.
-    unsafe { count_functions(domain, device) };
+    if cfg!(feature = "guest") {
+        // SAFETY: the exclusive lock is held, and `function` is not used any more.
+        unsafe { count_functions(domain, device) };
+    }
     Ok(written)
 }
 
@@ -253,8 +255,10 @@ unsafe fn forget(domain: *mut rvpci_domain, device: *mut rvpci_device) {
     let guest = Sbdf(unsafe { (*device).guest });
     // SAFETY: the exclusive lock is held. Taking an owner away cannot fail.
     let _ = unsafe { domain::set_function(domain, guest, None) };
-    // SAFETY: likewise.
-    unsafe { count_functions(domain, device) };
+    if cfg!(feature = "guest") {
+        // SAFETY: likewise.
+        unsafe { count_functions(domain, device) };
+    }
 }
 
 /// Tells the functions of a guest's device whether there are several: those that share the slot of `device`, which may
@@ -346,6 +350,7 @@ pub unsafe extern "C" fn rvpci_read(device: *mut rvpci_device, offset: u32, byte
 ///
 /// As for [`rvpci_read`].
 #[cold]
+#[inline(never)]
 unsafe fn refuse_access(device: *mut rvpci_device) {
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, _) = unsafe { open(device) };

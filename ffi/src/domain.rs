@@ -35,7 +35,7 @@ const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Window>() / 2;
 ///
 /// `domain` is a domain, and nobody changes it while the slice is in use.
 #[inline]
-unsafe fn slots<'a>(domain: *const rvpci_domain) -> &'a [Slot] {
+pub(crate) unsafe fn slots<'a>(domain: *const rvpci_domain) -> &'a [Slot] {
     // SAFETY: the caller promises a domain; it is initialised.
     let count = unsafe { (*domain).slots } as usize;
     // SAFETY: the slots follow the domain in the same memory.
@@ -267,22 +267,6 @@ pub(crate) unsafe fn set_function(
 pub(crate) unsafe fn find_function(domain: *const rvpci_domain, sbdf: Sbdf) -> Option<Handle> {
     // SAFETY: the caller promises it.
     vpci::find_slot(unsafe { slots(domain) }, sbdf).and_then(Slot::function)
-}
-
-/// The first free device of bus 0 of segment 0, as the address of its function 0, or 0xffffffff if there is none. Device 0
-/// is kept for a host bridge.
-///
-/// Lock: shared. Work: at most 248 searches.
-///
-/// # Safety
-///
-/// `domain` is a domain.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_find_free(domain: *const rvpci_domain) -> u32 {
-    // SAFETY: the caller promises a domain and holds its lock.
-    let slots = unsafe { slots(domain) };
-    let free = |device: u32| (0..8).all(|n| vpci::find_slot(slots, Sbdf(device << 3 | n)).is_none());
-    (1..32).find(|device| free(*device)).map_or(u32::MAX, |device| device << 3)
 }
 
 /// Sets the pages that trap for a device.

@@ -16,12 +16,16 @@
 mod abi;
 mod device;
 mod domain;
+#[cfg(feature = "guest")]
+mod guest;
 mod host;
 mod query;
 
 pub use abi::*;
 pub use device::*;
 pub use domain::*;
+#[cfg(feature = "guest")]
+pub use guest::*;
 pub use query::*;
 
 #[cfg(target_os = "none")]

@@ -1,10 +1,8 @@
 //! What a host may want to show of a device. All of these: lock shared, and the device's; work constant.
 
-use vpci::{Pirq, Record, Refusal};
+use vpci::{Pirq, Refusal};
 
-use crate::abi::{
-    RVPCI_ABI_VERSION, RVPCI_NO_ADDRESS, rvpci_audit_record, rvpci_bar, rvpci_msi, rvpci_msix, rvpci_vector,
-};
+use crate::abi::{RVPCI_ABI_VERSION, rvpci_msi, rvpci_msix, rvpci_vector};
 use crate::device::{rvpci_device, state, vectors};
 
 /// The version of this interface, `RVPCI_ABI_VERSION` of the header it was built with.
@@ -102,53 +100,6 @@ pub unsafe extern "C" fn rvpci_msix_vector(
 pub unsafe extern "C" fn rvpci_refusals(device: *const rvpci_device, reason: u32) -> u32 {
     // SAFETY: the caller promises a device and holds its lock.
     unsafe { state(device) }.refusal_counts().get(reason as usize).copied().unwrap_or(0)
-}
-
-/// Stores a refused access in `*record`: `age` is 0 for the last, 1 for the one before. Whether it is kept; the last 16
-/// are.
-///
-/// # Safety
-///
-/// `device` is a device, and `record` may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_audit(
-    device: *const rvpci_device,
-    age: u32,
-    record: *mut rvpci_audit_record,
-) -> bool {
-    // SAFETY: the caller promises a device and holds its lock.
-    let Some(from) = unsafe { state(device) }.audit(age) else { return false };
-    let Record { sequence, offset, reason, bytes, value } = from;
-    // SAFETY: the caller promises a place to write to.
-    unsafe { record.write(rvpci_audit_record { sequence, offset, reason, bytes, value }) };
-    true
-}
-
-/// Stores BAR `number`, 0 to 5 or 6 for the expansion ROM, in `*bar`. Whether there is such a number.
-///
-/// # Safety
-///
-/// `device` is a device, and `bar` may be written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_bar_state(
-    device: *const rvpci_device,
-    number: u32,
-    bar: *mut rvpci_bar,
-) -> bool {
-    // SAFETY: the caller promises a device and holds its lock.
-    let Some(from) = unsafe { state(device) }.bars().get(number as usize) else { return false };
-    let (address, size) = from.host_range();
-    let to = rvpci_bar {
-        address,
-        size,
-        guest: from.guest_address().unwrap_or(RVPCI_NO_ADDRESS),
-        kind: from.kind() as u32, // CAST: the discriminants are RVPCI_BAR_*.
-        prefetchable: from.prefetchable(),
-        mapped: from.is_present(),
-    };
-    // SAFETY: the caller promises a place to write to.
-    unsafe { bar.write(to) };
-    true
 }
 
 static_assertions::const_assert_eq!(Refusal::COUNT, crate::RVPCI_REFUSED_COUNT as usize);

@@ -107,7 +107,10 @@ impl Function<'_> {
         let physical = Reader::physical(host, info.sbdf);
         let layout = Layout::from_header_type(physical.read8(header::HEADER_TYPE));
         let layout = layout.ok_or(AttachError::Unsupported)?;
-        if info.view == View::Guest {
+        if info.view == View::Guest && !cfg!(feature = "guest") {
+            return Err(AttachError::Unsupported);
+        }
+        if self.is_guest() {
             return self.attach_guest(host, info, layout).map(|()| Written::Done);
         }
 

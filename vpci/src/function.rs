@@ -106,7 +106,7 @@ pub struct Function<'m> {
 impl Function<'_> {
     /// Whether a guest sees it.
     pub(crate) const fn is_guest(&self) -> bool {
-        matches!(self.state.view, View::Guest)
+        cfg!(feature = "guest") && matches!(self.state.view, View::Guest)
     }
 
     /// Reads as the domain does. The value stands in the low bits.
@@ -299,14 +299,14 @@ impl Function<'_> {
     fn act<H: Host>(&mut self, host: &H, at: usize, dword: u16, effect: Effect, value: u32) -> Written {
         let word = value as u16; // CAST: the control, command and data registers are words.
         match effect {
-            Effect::None | Effect::Plain | Effect::Reset => {}
             Effect::Command if self.is_guest() => return self.write_guest_command(host, at, word),
             Effect::Command => return self.write_command(host, word),
             Effect::Rom if self.is_guest() => return self.write_guest_rom(at, value),
             Effect::Rom => return self.write_rom(host, value),
             Effect::Bar if self.is_guest() => self.write_guest_bar(at, dword * 4, value),
             Effect::Bar => self.write_bar(host, dword * 4, value),
-            Effect::PowerState => self.write_power_state(at, value),
+            Effect::PowerState if self.is_guest() => self.write_power_state(at, value),
+            Effect::None | Effect::Plain | Effect::Reset | Effect::PowerState => {}
             Effect::MsiControl => self.write_msi_control(host, at, word),
             Effect::MsiAddress => self.write_msi_address(host, at, value),
             Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),
@@ -363,16 +363,11 @@ pub fn read_virtual(state: &State, registers: &[Register], access: Access) -> Op
 pub fn write_virtual(state: &State, registers: &mut [Register], access: Access, value: u32) -> bool {
     let register = state.index.register(access.dword()).and_then(|at| registers.get_mut(at));
     let Some(register) = register.filter(|register| register.effect == Effect::Plain) else { return false };
-    let (data, mask) = if access.is_dword() {
-        (value, u32::MAX)
+    if access.is_dword() {
+        register.take(value, u32::MAX)
     } else {
-        (value << access.shift(), access.value_mask() << access.shift())
-    };
-    if register.keeps(data, mask) {
-        return false;
+        register.take(value << access.shift(), access.value_mask() << access.shift())
     }
-    register.store(data, mask);
-    true
 }
 
 /// Where lanes that one aligned access covers start, and its width.

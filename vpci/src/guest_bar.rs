@@ -198,8 +198,8 @@ impl Function<'_> {
     /// place in its page than in the host, not below 4 GiB where it has 32 bits, or shares its host page with another
     /// function.
     pub fn check_placement<H: Host, S: Siblings>(&self, host: &H, siblings: &S) -> Result<(), AttachError> {
-        let stand = (0..BARS).all(|at| self.may_stand(host, siblings, at));
-        if stand || !self.is_guest() { Ok(()) } else { Err(AttachError::Placement) }
+        let stand = !self.is_guest() || (0..BARS).all(|at| self.may_stand(host, siblings, at));
+        if stand { Ok(()) } else { Err(AttachError::Placement) }
     }
 
     /// Whether BAR number `at` can be where it is; so can one that has no address.

@@ -122,8 +122,24 @@ impl Register {
     /// A write by the domain to the bits under `mask`, all of them virtual.
     #[inline]
     pub(crate) const fn store(&mut self, value: u32, mask: u32) {
+        self.value = self.stored(value, mask);
+    }
+
+    const fn stored(&self, value: u32, mask: u32) -> u32 {
         let write = mask & self.write;
-        self.value = (self.value & !write | value & write) & !(value & mask & self.clear);
+        (self.value & !write | value & write) & !(value & mask & self.clear)
+    }
+
+    /// [`store`](Self::store), if the register then reads as written: so it never [`keeps`](Self::keeps) bits. Whether
+    /// it was done.
+    #[inline]
+    pub(crate) const fn take(&mut self, value: u32, mask: u32) -> bool {
+        let stored = self.stored(value, mask);
+        let taken = (stored ^ value) & mask == 0;
+        if taken {
+            self.value = stored;
+        }
+        taken
     }
 
     /// The piece that holds the lowest of `lanes`: a whole register, or as much of a gap as one aligned access to

@@ -17,11 +17,24 @@ use crate::{
 /// The crate that becomes the object.
 const CRATE: &str = "ffi";
 
+/// How much of the library an object has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Extent {
+    /// All of it: what is linked into Xen.
+    Whole,
+    /// The hardware domain's view alone, which is what Xen's own vPCI does.
+    Hardware,
+}
+
 /// Builds the object, which is touched only when its bytes change, and returns its path.
-pub(crate) fn build() -> anyhow::Result<PathBuf> {
+pub(crate) fn build(extent: Extent) -> anyhow::Result<PathBuf> {
     let toolchain = Toolchain::find()?;
-    let target_dir = run::workspace().join("target/xen");
-    compile(&toolchain, &target_dir)?;
+    let (directory, features): (_, &[&str]) = match extent {
+        Extent::Whole => ("target/xen", &[]),
+        Extent::Hardware => ("target/xen-hardware", &["--no-default-features"]),
+    };
+    let target_dir = run::workspace().join(directory);
+    compile(&toolchain, &target_dir, features)?;
 
     let archive = target_dir.join(TARGET).join("release").join(format!("lib{CRATE}.a"));
     let data = fs::read(&archive).with_context(|| format!("{}", archive.display()))?;
@@ -31,7 +44,7 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
     Ok(object)
 }
 
-fn compile(toolchain: &Toolchain, target_dir: &Path) -> anyhow::Result<()> {
+fn compile(toolchain: &Toolchain, target_dir: &Path, features: &[&str]) -> anyhow::Result<()> {
     let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
     flags.extend(remapped(toolchain));
 
@@ -48,7 +61,8 @@ fn compile(toolchain: &Toolchain, target_dir: &Path) -> anyhow::Result<()> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .args(["rustc", "--package", CRATE, "--release", "--crate-type", "staticlib"])
         .args(["-Zbuild-std=core", "--target", TARGET, "--target-dir"])
-        .arg(target_dir);
+        .arg(target_dir)
+        .args(features);
     let status =
         cargo.status().with_context(|| format!("{} did not start", cargo.get_program().display()))?;
     ensure!(status.success(), "the library does not build with {}", toolchain.rustc.display());

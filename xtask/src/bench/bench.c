@@ -153,7 +153,7 @@ static struct rvpci_device *populate(const struct layout *layout, unsigned int f
     check(!rvpci_domain_init(domain, size, slots, NULL, NULL), "a domain");
     for (i = 0; i < functions; i++) {
         struct rvpci_device_info info = {
-            .sbdf = sbdf_of(layout, i), .flags = RVPCI_IGNORE_BARS, .registers = registers + 2
+            .sbdf = sbdf_of(layout, i), .guest = sbdf_of(layout, i), .flags = RVPCI_IGNORE_BARS, .registers = registers + 2
         };
 
         size = rvpci_device_size(info.sbdf, info.registers);

@@ -289,7 +289,7 @@ static void forget_map(void)
 
 static void new_map(void)
 {
-    const struct rvpci_device_info info = { .sbdf = SBDF, .flags = RVPCI_IGNORE_BARS, .registers = REGISTERS + 2 };
+    const struct rvpci_device_info info = { .sbdf = SBDF, .guest = SBDF, .flags = RVPCI_IGNORE_BARS, .registers = REGISTERS + 2 };
     size_t size;
 
     if (maps++)

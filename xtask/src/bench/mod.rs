@@ -3,7 +3,10 @@
 use anyhow::{Context as _, Result, bail};
 
 use self::{figures::Figures, program::Program};
-use crate::ui;
+use crate::{
+    library::{self, Extent},
+    ui,
+};
 
 mod callgrind;
 mod differential;
@@ -30,7 +33,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let accesses = *printed.get("accesses").context("the program does not say how many accesses it made")?;
     let mut figures = Figures::new(callgrind::per_access(&callgrind::parse(&dumps)?, accesses)?);
     figures.set("bytes_per_device", printed.get("bytes_per_device").copied());
-    figures.set("text", Some(text::of_object(program.library())?));
+    figures.set("text", Some(text::of_object(&library::build(Extent::Hardware)?)?));
+    figures.set("whole_text", Some(text::of_object(program.library())?));
     figures.set("c_text", Some(text::of_xen()?));
     figures.set("glue_text", text::of_glue()?);
 

@@ -33,7 +33,7 @@ impl Program {
     /// Builds `NAME.c` with the library, and Xen's code with `flags`.
     pub(super) fn build(name: &str, flags: &[&str]) -> Result<Self> {
         packages::install(&["gcc", "libc6-dev", "valgrind", "xz-utils"])?;
-        let library = library::build()?;
+        let library = library::build(library::Extent::Whole)?;
         let directory = run::directory(run::target().join("bench").join(name))?;
         unpack(&directory)?;
         ui::say(format!("compiling {name}.c and Xen's vpci.c"));

@@ -31,6 +31,16 @@ bool rvpci_host_next_reserved(uint64_t first, uint64_t last, uint64_t *found_fir
     abort();
 }
 
+bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last)
+{
+    abort();
+}
+
+bool rvpci_host_is_shared(uint32_t sbdf, uint64_t mfn)
+{
+    abort();
+}
+
 bool rvpci_host_preempt(void)
 {
     abort();

@@ -1,12 +1,18 @@
 //! `cargo xtask gates`: what must hold for the very object that Xen links.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use serde_json::{Map, Value};
 
 use self::{header::Header, image::Image};
-use crate::{library, run};
+use crate::{
+    library::{self, Extent},
+    run,
+};
 
 mod code;
 mod frame;
@@ -81,15 +87,19 @@ fn judge_bytes(object: &[u8], header: Option<&Header>) -> Vec<Verdict> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let path = args.object.clone().map_or_else(library::build, Ok)?;
-    let data = fs::read(&path).with_context(|| format!("{}", path.display()))?;
+    let path = args.object.clone().map_or_else(|| library::build(Extent::Whole), Ok)?;
+    let data = read(&path)?;
     let image = Image::parse(&data).with_context(|| format!("{}", path.display()))?;
     let header_path = run::workspace().join("ffi/include/vpci.h");
     let header = header_path
         .exists()
         .then(|| Header::read(&header_path).with_context(|| format!("{}", header_path.display())))
         .transpose()?;
-    let verdicts = judge(&image, header.as_ref());
+    let mut verdicts = judge(&image, header.as_ref());
+    if args.object.is_none() {
+        let part = read(&library::build(Extent::Hardware)?)?;
+        verdicts.push(layout::hardware_text(&Image::parse(&part)?));
+    }
 
     if args.json {
         let mut json: Map<String, Value> =
@@ -111,6 +121,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     eprintln!("\nAll {} gates pass.", verdicts.len());
     Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{}", path.display()))
 }
 
 fn print(verdict: &Verdict) {

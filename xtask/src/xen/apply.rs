@@ -30,7 +30,7 @@ impl Glue {
     /// Builds the library and gathers it with the C files and the header.
     pub(crate) fn build() -> Result<Self> {
         ui::say("building the library for Xen");
-        let object = library::build()?;
+        let object = library::build(library::Extent::Whole)?;
         let ffi = run::workspace().join("ffi");
         let mut files = BTreeMap::new();
         let mut take = |name: &str, path: &Path| -> Result<()> {
