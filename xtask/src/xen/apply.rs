@@ -1,7 +1,7 @@
 //! Puts the library into a Xen source tree and takes it out again.
 //!
 //! Xen's own vPCI stays where it is and is no longer compiled: one word of one line of `xen/drivers/Makefile` names our
-//! directory instead.
+//! directory instead. What else a guest with devices needs of Xen's own files are five lines, which `docs/xen.md` explains.
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +16,50 @@ use crate::{library, run, ui};
 /// Our directory in the tree.
 const DIRECTORY: &str = "xen/drivers/vpci-rs";
 
-/// The file that is changed, the line it has, the line it gets.
-const HOOK: (&str, &str, &str) =
-    ("xen/drivers/Makefile", "obj-$(CONFIG_HAS_VPCI) += vpci/", "obj-$(CONFIG_HAS_VPCI) += vpci-rs/");
+/// A change of one of Xen's own files. `line` is there once.
+struct Hook {
+    file: &'static str,
+    line: &'static str,
+    change: Change,
+}
+
+enum Change {
+    /// The line becomes this one.
+    Becomes(&'static str),
+    /// This line goes behind it.
+    Then(&'static str),
+    /// This line goes in front of it.
+    First(&'static str),
+}
+
+/// The declarations that the hooks need, from `xen/arch/x86/`.
+const INCLUDE: &str = "#include \"../../drivers/vpci-rs/hooks.h\"";
+
+/// All that changes in Xen's own files.
+const HOOKS: [Hook; 6] = [
+    Hook {
+        file: "xen/drivers/Makefile",
+        line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
+        change: Change::Becomes("obj-$(CONFIG_HAS_VPCI) += vpci-rs/"),
+    },
+    Hook { file: "xen/arch/x86/domain.c", line: "#include <asm/pv/mm.h>", change: Change::Then(INCLUDE) },
+    Hook {
+        file: "xen/arch/x86/domain.c",
+        line: "             emflags != X86_EMU_LAPIC )",
+        change: Change::Becomes("             (emflags & ~X86_EMU_VPCI) != X86_EMU_LAPIC )"),
+    },
+    Hook {
+        file: "xen/arch/x86/domain.c",
+        line: "    xfree(d->arch.e820);",
+        change: Change::First("    vpci_domain_destroy(d);"),
+    },
+    Hook { file: "xen/arch/x86/domctl.c", line: "#include <asm/io_apic.h>", change: Change::Then(INCLUDE) },
+    Hook {
+        file: "xen/arch/x86/domctl.c",
+        line: "        ret = -ENOSYS;",
+        change: Change::Becomes("        ret = vpci_domctl(domctl, d, &copyback);"),
+    },
+];
 
 /// The version of Xen whose interfaces the glue uses.
 const VERSION: (&str, &str) = ("4", "20");
@@ -39,7 +80,9 @@ impl Glue {
             Ok(())
         };
         take("core.bin", &object)?;
-        take("vpci.h", &ffi.join("include/vpci.h"))?;
+        for header in ["vpci.h", "vpci_domctl.h"] {
+            take(header, &ffi.join("include").join(header))?;
+        }
         for entry in fs::read_dir(ffi.join("xen"))? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -55,6 +98,7 @@ impl Glue {
     /// Brings a tree up to date with these files and says if anything changed.
     pub(crate) fn apply(&self, tree: &Path) -> Result<bool> {
         check_version(tree)?;
+        let hooked = hooked(tree, true)?;
         let directory = tree.join(DIRECTORY);
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let mut changed = false;
@@ -70,15 +114,14 @@ impl Glue {
                 changed = true;
             }
         }
-        changed |= hook(tree, HOOK.1, HOOK.2)?;
-        Ok(changed)
+        Ok(write_all(&hooked)? || changed)
     }
 }
 
 /// Restores a tree and says if anything changed.
 pub(crate) fn remove(tree: &Path) -> Result<bool> {
     check_version(tree)?;
-    let mut changed = hook(tree, HOOK.2, HOOK.1)?;
+    let mut changed = write_all(&hooked(tree, false)?)?;
     let directory = tree.join(DIRECTORY);
     if directory.exists() {
         fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
@@ -87,21 +130,58 @@ pub(crate) fn remove(tree: &Path) -> Result<bool> {
     Ok(changed)
 }
 
-/// Replaces one whole line; nothing to do if the other one is there already.
-fn hook(tree: &Path, from: &str, to: &str) -> Result<bool> {
-    let path = tree.join(HOOK.0);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let count = |line: &str| text.lines().filter(|l| *l == line).count();
-    match (count(from), count(to)) {
-        (1, 0) => {}
-        (0, 1) => return Ok(false),
-        _ => bail!("{} does not have the one line `{from}`", path.display()),
+/// Xen's own files as they are with the hooks or, not `applied`, without. Nothing is written.
+fn hooked(tree: &Path, applied: bool) -> Result<BTreeMap<PathBuf, String>> {
+    let mut files = BTreeMap::new();
+    for hook in &HOOKS {
+        let path = tree.join(hook.file);
+        let text = match files.remove(&path) {
+            Some(text) => text,
+            None => fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let Some(text) = hook.edit(&text, applied) else {
+            bail!("{} does not have the one line `{}`", path.display(), hook.line);
+        };
+        files.insert(path, text);
     }
-    let replaced: String = text
-        .split_inclusive('\n')
-        .map(|l| if l.trim_end_matches('\n') == from { l.replace(from, to) } else { l.into() })
-        .collect();
-    run::write_changed(&path, replaced.as_bytes())
+    Ok(files)
+}
+
+fn write_all(files: &BTreeMap<PathBuf, String>) -> Result<bool> {
+    let mut changed = false;
+    for (path, text) in files {
+        changed |= run::write_changed(path, text.as_bytes())?;
+    }
+    Ok(changed)
+}
+
+impl Hook {
+    /// The lines as they are in Xen, and as they are with the hook.
+    fn lines(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let with = match self.change {
+            Change::Becomes(line) => vec![line],
+            Change::Then(line) => vec![self.line, line],
+            Change::First(line) => vec![line, self.line],
+        };
+        (vec![self.line], with)
+    }
+
+    /// The text with the hook, or without; `None` if it is not clear where that is.
+    fn edit(&self, text: &str, applied: bool) -> Option<String> {
+        let (without, with) = self.lines();
+        let lines: Vec<&str> = text.split('\n').collect();
+        let places = |wanted: &[&str]| -> Vec<usize> {
+            (0..lines.len()).filter(|&at| lines.get(at..at + wanted.len()) == Some(wanted)).collect()
+        };
+        let (at, length) = match (places(&with).as_slice(), places(&without).as_slice()) {
+            // Where a line is inserted, the one beside it is still there.
+            (&[at], rest) if rest.len() + 1 == with.len() => (at, with.len()),
+            (&[], &[at]) => (at, 1),
+            _ => return None,
+        };
+        let now = if applied { with } else { without };
+        Some([&lines[..at], &now, &lines[at + length..]].concat().join("\n"))
+    }
 }
 
 /// Refuses what is not a tree of the version that the glue is written for.
@@ -137,14 +217,33 @@ mod tests {
     use super::*;
 
     const MAKEFILE: &str = "obj-y += char/\nobj-$(CONFIG_HAS_VPCI) += vpci/\nobj-$(CONFIG_ACPI) += acpi/\n";
+    const DOMAIN: &str = "\
+#include <asm/pv/domain.h>
+#include <asm/pv/mm.h>
+#include <asm/spec_ctrl.h>
+
+static bool emulation_flags_ok(void)
+{
+             emflags != X86_EMU_LAPIC )
+            return false;
+}
+
+{
+    xfree(d->arch.e820);
+}
+";
+    const DOMCTL: &str = "#include <asm/io_apic.h>\n\n    default:\n        ret = -ENOSYS;\n        break;\n";
 
     fn tree(minor: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("xen/drivers/vpci")).unwrap();
+        fs::create_dir_all(dir.path().join("xen/arch/x86")).unwrap();
         let version =
             format!("# edit here\nexport XEN_VERSION       = 4\nexport XEN_SUBVERSION    = {minor}\n");
         fs::write(dir.path().join("xen/Makefile"), version).unwrap();
-        fs::write(dir.path().join(HOOK.0), MAKEFILE).unwrap();
+        fs::write(dir.path().join("xen/drivers/Makefile"), MAKEFILE).unwrap();
+        fs::write(dir.path().join("xen/arch/x86/domain.c"), DOMAIN).unwrap();
+        fs::write(dir.path().join("xen/arch/x86/domctl.c"), DOMCTL).unwrap();
         fs::write(dir.path().join("xen/drivers/vpci/vpci.c"), "int x;\n").unwrap();
         dir
     }
@@ -177,8 +276,21 @@ mod tests {
         let first = files(dir.path());
         assert!(!glue().apply(dir.path()).unwrap());
         assert_eq!(first, files(dir.path()));
-        let makefile = fs::read_to_string(dir.path().join(HOOK.0)).unwrap();
-        assert_eq!(makefile, MAKEFILE.replace("vpci/", "vpci-rs/"));
+        let text = |name: &str| fs::read_to_string(dir.path().join("xen").join(name)).unwrap();
+        assert_eq!(text("drivers/Makefile"), MAKEFILE.replace("vpci/", "vpci-rs/"));
+        assert_eq!(
+            text("arch/x86/domain.c"),
+            DOMAIN
+                .replace("mm.h>\n", "mm.h>\n#include \"../../drivers/vpci-rs/hooks.h\"\n")
+                .replace("emflags !=", "(emflags & ~X86_EMU_VPCI) !=")
+                .replace("    xfree", "    vpci_domain_destroy(d);\n    xfree")
+        );
+        assert_eq!(
+            text("arch/x86/domctl.c"),
+            DOMCTL
+                .replace("apic.h>\n", "apic.h>\n#include \"../../drivers/vpci-rs/hooks.h\"\n")
+                .replace("-ENOSYS", "vpci_domctl(domctl, d, &copyback)")
+        );
         assert!(dir.path().join("xen/drivers/vpci-rs/a.c").exists());
     }
 
@@ -220,9 +332,29 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_makefile_without_the_line() {
+    fn applies_what_an_earlier_version_left_out() {
         let dir = tree(20);
-        fs::write(dir.path().join(HOOK.0), "obj-y += char/\n").unwrap();
-        assert!(glue().apply(dir.path()).unwrap_err().to_string().contains("does not have the one line"));
+        let makefile = dir.path().join("xen/drivers/Makefile");
+        fs::write(&makefile, MAKEFILE.replace("vpci/", "vpci-rs/")).unwrap();
+        assert!(glue().apply(dir.path()).unwrap());
+        assert!(!glue().apply(dir.path()).unwrap());
+        assert!(remove(dir.path()).unwrap());
+        assert_eq!(fs::read_to_string(makefile).unwrap(), MAKEFILE);
+    }
+
+    #[test]
+    fn refuses_a_file_without_the_line_and_touches_nothing() {
+        for hook in &HOOKS {
+            let dir = tree(20);
+            let path = dir.path().join(hook.file);
+            let text = fs::read_to_string(&path).unwrap();
+            for other in [text.replace(hook.line, "else"), format!("{text}{}\n", hook.line)] {
+                fs::write(&path, other).unwrap();
+                let before = files(dir.path());
+                let error = glue().apply(dir.path()).unwrap_err().to_string();
+                assert!(error.contains(&format!("does not have the one line `{}`", hook.line)), "{error}");
+                assert_eq!(before, files(dir.path()));
+            }
+        }
     }
 }
