@@ -190,14 +190,11 @@ pub unsafe extern "C" fn rvpci_device_attach(
     if let Err(error) = unsafe { domain::set_function(domain, Sbdf(info.guest), Some(handle(device))) } {
         return error.errno();
     }
-    // SAFETY: the caller promises that it can be read for the time of the call, if it is not NULL; the two types are one
-    // (asserted below).
-    let virtual_function = unsafe { info.vf.cast::<VirtualFunction>().as_ref() };
-    let address = |bar: u64| (bar != RVPCI_NO_ADDRESS).then_some(bar);
-    let guest = GuestInfo {
-        bars: info.bar.map(address),
-        by_firmware: info.flags & RVPCI_BARS_BY_FIRMWARE != 0,
-        virtual_function,
+    let guest = if cfg!(feature = "guest") {
+        // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
+        unsafe { guest_info(info) }
+    } else {
+        GuestInfo::NONE
     };
     let ignore_bars = info.flags & RVPCI_IGNORE_BARS != 0;
     let info = Info { sbdf: Sbdf(info.sbdf), view, ignore_bars, guest };
@@ -213,6 +210,21 @@ pub unsafe extern "C" fn rvpci_device_attach(
     }
 }
 
+/// How a guest gets the device.
+///
+/// # Safety
+///
+/// What `info` points to can be read as long as it is borrowed.
+unsafe fn guest_info(info: &rvpci_device_info) -> GuestInfo<'_> {
+    let address = |bar: u64| (bar != RVPCI_NO_ADDRESS).then_some(bar);
+    GuestInfo {
+        bars: info.bar.map(address),
+        by_firmware: info.flags & RVPCI_BARS_BY_FIRMWARE != 0,
+        // SAFETY: the caller promises it, if it is not NULL; the two types are one (asserted below).
+        virtual_function: unsafe { info.vf.cast::<VirtualFunction>().as_ref() },
+    }
+}
+
 const_assert_eq!(size_of::<VirtualFunction>(), size_of::<rvpci_virtual_function>());
 const_assert_eq!(offset_of!(VirtualFunction, ids), offset_of!(rvpci_virtual_function, ids));
 const_assert_eq!(offset_of!(VirtualFunction, kinds), offset_of!(rvpci_virtual_function, bar_register));
@@ -224,7 +236,7 @@ const_assert_eq!(offset_of!(VirtualFunction, sizes), offset_of!(rvpci_virtual_fu
 /// # Safety
 ///
 /// `device` is a device in the table of `domain`, and nobody else uses either.
-#[inline(never)]
+#[cfg_attr(feature = "guest", inline(never))]
 unsafe fn attach(
     domain: *mut rvpci_domain,
     device: *mut rvpci_device,
