@@ -67,7 +67,7 @@ nvme_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo nvme/nvme*/nvme*n1
 turn=0
 io_nvme() {
     until_true 20 nvme_disk "$1" || { why="no disk"; return 1; }
-    if [ "$2" ]; then at=0 count=$((data_bytes / 65536)); else turn=$(((turn + 1) % 16)) at=$turn count=4; fi
+    if [ "$2" ]; then at=0 count=$((data_bytes / 65536)); else turn=$(((turn + 1) % 4)) at=$turn count=4; fi
     dd if=/payload of="$disk" bs=64k count=$count seek=$at oflag=direct conv=fsync,notrunc status=none ||
         { why="cannot write"; return 1; }
     [ "$2" ] && { sync; echo 3 >/proc/sys/vm/drop_caches; }
@@ -104,6 +104,16 @@ nic_up() {
     until_true 20 nic_name "$1" || { why="no network interface"; return 1; }
     ip link set "$nic" up || { why="cannot be set up"; return 1; }
     until_true 20 nic_carrier || { why="no link"; return 1; }
+}
+# The driver asks for an interrupt when it comes up. The link takes seconds more.
+nic_interrupted() {
+    vectors=$(cd "$pci/devices/$1/msi_irqs" && echo *)
+    grep -qE "^ *(${vectors// /|}): *[0-9 ]*[1-9]" /proc/interrupts
+}
+interrupt_nic() {
+    until_true 20 nic_name "$1" || { why="no network interface"; return 1; }
+    ip link set "$nic" up || { why="cannot be set up"; return 1; }
+    until_true 20 nic_interrupted "$1" || { why="no interrupt"; return 1; }
 }
 io_nic() {
     nic_up "$1" || return 1
@@ -149,7 +159,7 @@ io_port() {
 interrupts() {
     while read -r name address driver kind; do
         for irq in "$pci/devices/$address/msi_irqs"/*; do
-            [ -e "$irq" ] && echo "device $name ${irq##*/} $(cat "$irq")"
+            [ -e "$irq" ] && read -r type <"$irq" && echo "device $name ${irq##*/} $type"
         done
     done </devices
     cat /proc/interrupts
@@ -177,7 +187,14 @@ reset() { echo 1 >"$pci/devices/$1/reset" || { why="cannot reset"; return 1; }; 
 # rebind ADDRESS DRIVER KIND [reset]: unbinds and binds, resetting first if so told.
 rebind() {
     for i in $(seq "$rounds"); do
-        { [ -z "$4" ] || reset "$1"; } && again "$1" "$2" && "io_$3" "$1" || { why="round $i: $why"; return 1; }
+        proof=io_$3
+        case $3:$i in
+        nic:1 | nic:5 | nic:"$rounds" | xhci:1) ;;
+        nic:*) proof=interrupt_nic ;;
+        # After a reset, Linux waits five seconds for the controller to let go of a device that is plugged in.
+        xhci:*) echo 1 >"$usb/remove" ;;
+        esac
+        { [ -z "$4" ] || reset "$1"; } && again "$1" "$2" && "$proof" "$1" || { why="round $i: $why"; return 1; }
     done
     why="$rounds times"
 }
@@ -252,8 +269,7 @@ replug_all() {
 
 load_modules() {
     for module in $modules; do
-        grep -q "^$(echo "${module%.ko}" | tr - _) " /proc/modules || insmod "/modules/$module" ||
-            say "note cannot load $module"
+        exists "/sys/module/${module//-/_}" || insmod "/modules/$module.ko" || say "note cannot load $module"
     done
 }
 

@@ -43,10 +43,11 @@ impl Kernel {
             run::output(Command::new("/sbin/depmod").arg("-b").arg(&partial).arg(version))?;
             fs::rename(&partial, &root)?;
         }
-        Ok(Self {
-            image: only(&root.join("boot"), "vmlinuz-")?,
-            modules: only(&root.join("lib/modules"), "")?,
-        })
+        let image = root.join("vmlinux");
+        if !image.exists() {
+            unpack(&only(&root.join("boot"), "vmlinuz-")?, &image)?;
+        }
+        Ok(Self { image, modules: only(&root.join("lib/modules"), "")? })
     }
 
     /// The files to load for [`MODULES`], what a module needs before it.
@@ -55,6 +56,37 @@ impl Kernel {
         let text = fs::read_to_string(&dep).with_context(|| format!("cannot read {}", dep.display()))?;
         load_order(&text, MODULES).map(|files| files.iter().map(|f| self.modules.join(f)).collect())
     }
+}
+
+/// Unpacks the ELF file in a compressed image: Xen could, but emulated that takes seconds.
+fn unpack(image: &Path, to: &Path) -> Result<()> {
+    let data = fs::read(image).with_context(|| format!("cannot read {}", image.display()))?;
+    let packed = payload(&data).with_context(|| format!("{} is not a bzImage", image.display()))?;
+    let partial = to.with_extension("xz");
+    fs::write(&partial, packed)?;
+    // --single-stream: the length of the unpacked kernel follows.
+    let mut xz = Command::new("xz");
+    xz.args(["--decompress", "--keep", "--force", "--single-stream", "--quiet"]).arg(&partial);
+    run::output(&mut xz)?;
+    fs::rename(partial.with_extension(""), to)?;
+    Ok(())
+}
+
+/// What a bzImage holds, by its setup header (Linux's `Documentation/arch/x86/boot.rst`).
+fn payload(image: &[u8]) -> Option<&[u8]> {
+    let word = |at: usize| {
+        let bytes = image.get(at..at.checked_add(4)?)?;
+        usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
+    };
+    if image.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let sectors = match image.get(0x1f1)? {
+        0 => 4,
+        n => usize::from(*n),
+    };
+    let start = ((sectors + 1) * 512).checked_add(word(0x248)?)?;
+    image.get(start..start.checked_add(word(0x24c)?)?)
 }
 
 /// The one entry of a directory whose name starts so.
@@ -155,7 +187,7 @@ pub(crate) fn write(
     for module in kernel.closure()? {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
         archive.copy(&module, &format!("modules/{name}"))?;
-        modules.push(name);
+        modules.push(stem(&name).to_owned());
     }
     let mut text = format!("modules='{}'\n", modules.join(" "));
     for (name, value) in settings {
@@ -195,6 +227,20 @@ mod tests {
         let names: Vec<&str> = order.iter().map(|f| stem(f)).collect();
         assert_eq!(names, ["crc", "t10", "nvme-core", "nvme", "sd_mod"]);
         assert!(load_order(dep, &["igb"]).unwrap_err().to_string().contains("igb"));
+    }
+
+    #[test]
+    fn finds_what_a_kernel_image_holds() {
+        let mut image = vec![0; 0x800];
+        image[0x1f1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x248] = 4;
+        image[0x24c] = 2;
+        image[0x404..0x406].copy_from_slice(b"xz");
+        assert_eq!(payload(&image), Some(&b"xz"[..]));
+        image[0x24f] = 0xff;
+        assert_eq!(payload(&image), None);
+        assert_eq!(payload(b"MZ"), None);
     }
 
     #[test]

@@ -20,10 +20,13 @@ use super::devices::{DEVICES, Kind};
 use crate::run;
 
 /// What dom0 writes to each disk; each disk is twice this.
-pub(crate) const DATA_BYTES: usize = 4 << 20;
+pub(crate) const DATA_BYTES: usize = 1 << 20;
+
+/// The virtual CPUs of a machine.
+pub(crate) const CPUS: usize = 2;
 
 /// The start of a disk that is written again and again.
-const REWRITTEN: usize = 2 << 20;
+const REWRITTEN: usize = DATA_BYTES / 2;
 
 /// Which IOMMU the machine has. Without one, Xen cannot run a PVH dom0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -132,7 +135,7 @@ impl Machine {
             fs::write(directory.join(format!("{}.raw", device.name)), data.disk())?;
         }
         // Relative names: a comma in a path would end a file name for QEMU.
-        for (name, path) in [("xen", image.xen), ("vmlinuz", image.kernel), ("initramfs", image.initramfs)] {
+        for (name, path) in [("xen", image.xen), ("vmlinux", image.kernel), ("initramfs", image.initramfs)] {
             let link = directory.join(name);
             let _ = fs::remove_file(&link);
             symlink(path, link)?;
@@ -178,8 +181,6 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "qemu64,+svm,+npt,+sse4.1",
         "-m",
         "2048",
-        "-smp",
-        "2",
         "-display",
         "none",
         "-vga",
@@ -193,11 +194,12 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "xen",
         // conswitch=ax: the first serial port's input stays with Xen, for its debug keys.
         // no-sharept: the emulated CPU's page tables (AMD's) are not what an Intel IOMMU reads.
+        // spec-ctrl=no, mitigations=off: QEMU does not speculate.
         "-append",
         "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept \
-         loglvl=all guest_loglvl=all noreboot",
+         loglvl=all guest_loglvl=all noreboot spec-ctrl=no",
         "-initrd",
-        "vmlinuz console=hvc0 earlyprintk=xen panic=-1,initramfs",
+        "vmlinux console=hvc0 earlyprintk=xen panic=-1 mitigations=off,initramfs",
         "-device",
         iommu.qemu(),
         "-serial",
@@ -207,6 +209,7 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
+    args.extend(["-smp".to_owned(), CPUS.to_string()]);
     args.extend(["-chardev".to_owned(), format!("socket,id=report,host=127.0.0.1,port={port}")]);
     args.extend(DEVICES.iter().flat_map(|d| d.qemu).map(|a| (*a).to_owned()));
     args
