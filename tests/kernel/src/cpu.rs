@@ -66,3 +66,11 @@ pub(crate) fn port_write(port: u16, bytes: u32, value: u32) {
         _ => unsafe { asm!("out dx, eax", in("eax") value, in("dx") port, options(nostack)) },
     }
 }
+
+/// Where the page tables are.
+pub(crate) fn page_root() -> u64 {
+    let root: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, cr3", out(reg) root, options(nomem, nostack, preserves_flags)) };
+    root
+}

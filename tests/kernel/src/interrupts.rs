@@ -137,6 +137,12 @@ pub(crate) fn count(vector: u8) -> u32 {
     COUNTS[usize::from(vector)].load(Ordering::Relaxed)
 }
 
+/// How many interrupts came on vectors but this one.
+pub(crate) fn count_others(vector: u8) -> u32 {
+    let others = (0_u8..=255).filter(|v| *v != vector);
+    others.fold(0, |sum, v| sum.wrapping_add(count(v)))
+}
+
 /// The message that raises a vector here (Intel SDM volume 3, 11.11): address and data.
 pub(crate) fn message(vector: u8) -> (u64, u32) {
     (LAPIC | u64::from(apic_id()) << 12, u32::from(vector))

@@ -38,7 +38,17 @@ extern "C" fn start(info: u64) -> ! {
     if has("role=dom0") {
         suite::dom0::run(info);
     }
+    if has("role=guest") {
+        suite::guest::run(&suite::guest::Wishes {
+            hostile: has("hostile"),
+            hammer: has("hammer"),
+            die: has("die"),
+        });
+    }
     let passed = report::done();
+    if has("die") {
+        xen::shutdown(Reason::Crash);
+    }
     // The hardware domain's power is the machine's: without -no-reboot's exit, QEMU would stay.
     xen::shutdown(match (passed, has("role=dom0")) {
         (_, true) => Reason::Reboot,

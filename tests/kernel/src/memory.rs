@@ -199,7 +199,7 @@ pub(crate) fn unaligned_read(address: u64, bytes: u32) -> u64 {
     match bytes {
         // SAFETY: mapped, and not Rust's memory. An instruction, since Rust's own accesses have to be aligned.
         2 => unsafe {
-            asm!("movzx {0:e}, word ptr [{1}]", out(reg) value, in(reg) address, options(nostack))
+            asm!("movzx {0:e}, word ptr [{1}]", out(reg) value, in(reg) address, options(nostack));
         },
         // SAFETY: as above.
         4 => unsafe { asm!("mov {0:e}, [{1}]", out(reg) value, in(reg) address, options(nostack)) },

@@ -20,7 +20,7 @@ pub(crate) fn use_hypercalls() {
 }
 
 struct Line {
-    text: [u8; 240],
+    text: [u8; 190],
     used: usize,
 }
 
@@ -36,9 +36,9 @@ impl Write for Line {
     }
 }
 
-/// Says one line; what is longer than a line is cut.
+/// Says one line; what is longer than Xen's line is cut.
 pub(crate) fn say(text: impl Display) {
-    let mut line = Line { text: [0; 240], used: 0 };
+    let mut line = Line { text: [0; 190], used: 0 };
     let _ = write!(line, "{MARK}{text}");
     let last = line.used.min(line.text.len() - 1);
     line.text[last] = b'\n';

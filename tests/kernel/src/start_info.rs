@@ -35,13 +35,4 @@ impl StartInfo {
             .find(|table| read32(*table) == wanted)
             .ok_or(Fault("no such ACPI table", u64::from(wanted)))
     }
-
-    /// Frames of RAM: whether an address is in one that Xen says is usable.
-    pub(crate) fn ram(self) -> impl Iterator<Item = (u64, u64)> {
-        let (map, entries) = (read64(self.0 + 40), u64::from(read32(self.0 + 48)));
-        (0..entries)
-            .map(move |n| map + 24 * n)
-            .filter(|e| read32(e + 16) == 1)
-            .map(|e| (read64(e), read64(e + 8)))
-    }
 }

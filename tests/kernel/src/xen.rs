@@ -102,3 +102,30 @@ pub(crate) fn wait(microseconds: u64, mut condition: impl FnMut() -> bool) -> bo
 pub(crate) fn pause(microseconds: u64) {
     wait(microseconds, || false);
 }
+
+/// The state in which a vCPU starts (`struct vcpu_hvm_context` with its 64-bit part, in `hvm/hvm_vcpu.h` of Xen's public headers).
+#[repr(C)]
+struct Context {
+    mode: u32,
+    pad: u32,
+    /// RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, RIP, RFLAGS, CR0, CR3, CR4, EFER.
+    registers: [u64; 14],
+}
+
+/// Starts another vCPU in long mode, on this one's page tables and with interrupts off. Whether there is one.
+pub(crate) fn start_vcpu(number: u64, entry: u64, stack: u64) -> bool {
+    const VCPU_OP: u64 = 24;
+    const INITIALISE: u64 = 0;
+    const UP: u64 = 1;
+    let mut registers = [0; 14];
+    registers[4] = stack;
+    registers[8] = entry;
+    registers[9] = 2;
+    registers[10] = 0x8000_0011;
+    registers[11] = cpu::page_root();
+    registers[12] = 0x20;
+    registers[13] = 0x500;
+    let context = Context { mode: 1, pad: 0, registers };
+    hypercall(VCPU_OP, [INITIALISE, number, &raw const context as u64]) == 0
+        && hypercall(VCPU_OP, [UP, number, 0]) == 0
+}

@@ -236,7 +236,7 @@ fn arguments(iommu: Iommu) -> Vec<String> {
         "-kernel",
         "xen",
         "-append",
-        "console=com1 dom0=pvh dom0_mem=128M iommu=no-sharept loglvl=all",
+        "console=com1 dom0=pvh dom0_mem=128M iommu=no-sharept loglvl=all spec-ctrl=no",
         "-initrd",
         "kernel role=dom0",
         "-serial",

@@ -36,6 +36,9 @@ pub(crate) struct Ahci {
     port: u64,
     list: Dma,
     table: Dma,
+    buffer: Dma,
+    /// What is written, and what comes back.
+    pages: [Dma; 2],
 }
 
 impl Ahci {
@@ -69,7 +72,15 @@ impl Ahci {
         write32(registers + GLOBAL_CONTROL, 1 << 31 | 2);
         write32(port + PORT_COMMAND, read32(port + PORT_COMMAND) | 0x10);
         write32(port + PORT_COMMAND, read32(port + PORT_COMMAND) | 1);
-        Ok(Self { msi, registers, port, list, table })
+        Ok(Self {
+            msi,
+            registers,
+            port,
+            list,
+            table,
+            buffer: Dma::pages(1),
+            pages: [Dma::pages(1), Dma::pages(1)],
+        })
     }
 
     /// Starts to read or write one page from a sector on, in slot 0.
@@ -88,17 +99,35 @@ impl Ahci {
         write32(self.port + ISSUE, 1);
     }
 
-    /// Waits for the command and its interrupt, and acknowledges.
-    fn transfer(&self, command: u32, sector: u32, data: Dma) -> Result<(), Fault> {
-        let before = self.interrupts();
+    /// Starts a command and waits until it is over, interrupt or not.
+    fn run(&self, command: u32, sector: u32, data: Dma) -> Result<(), Fault> {
         self.issue(command, sector, data);
         let over = xen::wait(PATIENCE, || read32(self.port + ISSUE) & 1 == 0);
         ensure(over, "a command does not complete", read32(self.port + TASK_FILE))?;
         let status = read32(self.port + TASK_FILE);
-        ensure(status & 0x89 == 0, "a command fails", status)?;
+        ensure(status & 0x89 == 0, "a command fails", status)
+    }
+
+    /// Runs a command, waits for its interrupt, and acknowledges.
+    fn transfer(&self, command: u32, sector: u32, data: Dma) -> Result<(), Fault> {
+        let before = self.interrupts();
+        self.run(command, sector, data)?;
         let came = xen::wait(PATIENCE, || self.interrupts() != before);
         self.acknowledge();
         ensure(came, "no interrupt", self.msi.vector)
+    }
+
+    /// Does what ends in an interrupt, but does not need one.
+    pub(crate) fn poke(&mut self) -> Result<(), Fault> {
+        self.run(READ, 0, self.buffer)?;
+        xen::pause(super::SOON);
+        self.acknowledge();
+        Ok(())
+    }
+
+    /// A register that a reset would change.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        read32(self.registers + GLOBAL_CONTROL)
     }
 
     /// Clears the port's cause and then the controller's (10.7.2.1).
@@ -114,14 +143,14 @@ impl Ahci {
 
     /// The checksum of a page from a sector on.
     pub(crate) fn sum(&mut self, sector: u32) -> Result<u64, Fault> {
-        let data = Dma::pages(1);
+        let data = self.buffer;
         self.transfer(READ, sector, data)?;
         Ok(data.sum(PAGE as u64))
     }
 
     /// Writes a page and reads it back, an interrupt each. How many came.
     pub(crate) fn exercise(&mut self, seed: u32) -> Result<u32, Fault> {
-        let (out, back) = (Dma::pages(1), Dma::pages(1));
+        let [out, back] = self.pages;
         let before = self.interrupts();
         out.pattern(PAGE as u64, seed);
         self.transfer(WRITE, WRITTEN, out)?;
@@ -133,7 +162,7 @@ impl Ahci {
 
     /// Has the disk work, and nobody waits.
     pub(crate) fn leave_running(&mut self) {
-        self.issue(READ, 0, Dma::pages(1));
+        self.issue(READ, 0, self.buffer);
     }
 
     /// Ends it.

@@ -48,6 +48,8 @@ pub(crate) struct Nvme {
     admin: Queue,
     io: Queue,
     buffer: Dma,
+    /// What is written, and what comes back.
+    pages: [Dma; 2],
     /// Bytes of a logical block.
     block: u64,
 }
@@ -87,7 +89,16 @@ impl Nvme {
             vector: msix.aim(id),
         };
         let (admin, io) = (queue(0), queue(1));
-        let mut nvme = Self { msix, registers, stride, admin, io, buffer: Dma::pages(2), block: 512 };
+        let mut nvme = Self {
+            msix,
+            registers,
+            stride,
+            admin,
+            io,
+            buffer: Dma::pages(1),
+            pages: [Dma::pages(1), Dma::pages(1)],
+            block: 512,
+        };
 
         write32(registers + ADMIN_ATTRIBUTES, u32::from(ENTRIES - 1) << 16 | u32::from(ENTRIES - 1));
         write64(registers + ADMIN_SUBMISSION, admin.submission.address());
@@ -182,14 +193,14 @@ impl Nvme {
 
     /// The checksum of a page from a block on.
     pub(crate) fn sum(&mut self, block: u32) -> Result<u64, Fault> {
-        let data = Dma::pages(1);
+        let data = self.buffer;
         self.transfer(false, block, data)?;
         Ok(data.sum(PAGE as u64))
     }
 
     /// Writes a page and reads it back, and waits for the interrupts of both. How many came.
     pub(crate) fn exercise(&mut self, seed: u32) -> Result<u32, Fault> {
-        let (out, back) = (Dma::pages(1), Dma::pages(1));
+        let [out, back] = self.pages;
         let before = self.interrupts();
         out.pattern(PAGE as u64, seed);
         self.transfer(true, WRITTEN, out)?;
@@ -200,6 +211,23 @@ impl Nvme {
         let (wanted, found) = (out.sum(PAGE as u64), back.sum(PAGE as u64));
         ensure(wanted == found, "the data that came back is other data", found)?;
         Ok(self.interrupts() - before)
+    }
+
+    /// Does what ends in an interrupt, but does not need one.
+    pub(crate) fn poke(&mut self) -> Result<(), Fault> {
+        self.transfer(false, 0, self.buffer)?;
+        xen::pause(super::SOON);
+        Ok(())
+    }
+
+    /// A register that a reset would change.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        read32(self.registers + CONFIGURATION)
+    }
+
+    /// The MSI-X entry of the I/O queue, and its vector.
+    pub(crate) fn entry(&self) -> (u16, u8) {
+        (self.io.id, self.io.vector)
     }
 
     /// Interrupts of the I/O queue so far.
@@ -217,8 +245,8 @@ impl Nvme {
         let entry = self.io.id;
         self.msix.mask(entry, true);
         let before = self.interrupts();
-        self.transfer(false, 0, Dma::pages(1))?;
-        xen::pause(2000);
+        self.transfer(false, 0, self.buffer)?;
+        xen::pause(super::SOON);
         ensure(self.interrupts() == before, "a masked interrupt came", self.interrupts())?;
         ensure(self.msix.is_pending(entry), "its pending bit is clear", 0_u32)?;
         self.msix.mask(entry, false);
@@ -233,8 +261,8 @@ impl Nvme {
         let control = function.read16(at);
         function.write16(at, control | crate::pci::msi::MSIX_MASK_ALL);
         let before = self.interrupts();
-        self.transfer(false, 0, Dma::pages(1))?;
-        xen::pause(2000);
+        self.transfer(false, 0, self.buffer)?;
+        xen::pause(super::SOON);
         ensure(self.interrupts() == before, "a masked interrupt came", self.interrupts())?;
         function.write16(at, control);
         self.arrived(before)?;

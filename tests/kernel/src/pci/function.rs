@@ -21,9 +21,13 @@ pub(crate) const INTX_DISABLE: u16 = 0x400;
 
 /// Ids of capabilities.
 pub(crate) const POWER_MANAGEMENT: u8 = 0x01;
+pub(crate) const VITAL_PRODUCT_DATA: u8 = 0x03;
 pub(crate) const MSI: u8 = 0x05;
+pub(crate) const SUBSYSTEM: u8 = 0x0d;
 pub(crate) const PCIE: u8 = 0x10;
 pub(crate) const MSIX: u8 = 0x11;
+pub(crate) const SATA: u8 = 0x12;
+pub(crate) const ADVANCED_FEATURES: u8 = 0x13;
 
 /// A function, and the way to it.
 #[derive(Clone, Copy)]
@@ -108,6 +112,24 @@ impl Function {
     /// Where the first capability with this id is.
     pub(crate) fn capability(self, id: u8) -> Option<u16> {
         self.capabilities().find(|(_, found)| *found == id).map(|(at, _)| at)
+    }
+
+    /// How long a capability that a guest may see is; 0 for any other.
+    pub(crate) fn capability_length(self, at: u16, id: u8) -> u16 {
+        match id {
+            POWER_MANAGEMENT | VITAL_PRODUCT_DATA | SUBSYSTEM | SATA | ADVANCED_FEATURES => 8,
+            MSI => match self.read16(at + 2) >> 7 & 3 {
+                0 => 12,
+                1 => 16,
+                2 => 20,
+                _ => 24,
+            },
+            MSIX => 12,
+            // Version 1 ends after the link registers (PCIe 1.1, 7.8).
+            PCIE if self.read8(at + 2) & 0xf < 2 => 0x14,
+            PCIE => 0x3c,
+            _ => 0,
+        }
     }
 
     /// Walks the list of extended capabilities: offset and id of each. None by the ports.

@@ -19,8 +19,6 @@ pub(crate) struct Msi {
     pub at: u16,
     /// The first vector.
     pub vector: u8,
-    /// How many messages, as a power of two.
-    pub log: u16,
 }
 
 impl Msi {
@@ -30,7 +28,7 @@ impl Msi {
         let control = function.read16(at + 2);
         let log = log.min(control >> 1 & 7);
         let vector = interrupts::vectors(1 << log);
-        let msi = Self { function, at, vector, log };
+        let msi = Self { function, at, vector };
         function.write16(at + 2, control & !MSI_ENABLE);
         let (address, data) = interrupts::message(vector);
         function.write32(at + 4, address as u32);

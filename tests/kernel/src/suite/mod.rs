@@ -1,3 +1,7 @@
 //! What is checked, in which role.
 
 pub(crate) mod dom0;
+pub(crate) mod guest;
+mod hammer;
+mod hostile;
+mod worker;

@@ -1,0 +1,116 @@
+//! What a guest does: it finds its devices, works with them, and misbehaves if it is asked to.
+
+use super::{hammer, hostile, worker::Worker};
+use crate::{
+    pci::{
+        Access, Address, Function, bar,
+        function::{self, Functions},
+    },
+    report::{Fault, check, ensure, result, say, skip, step},
+};
+
+/// How the command line wants it.
+pub(crate) struct Wishes {
+    pub hostile: bool,
+    pub hammer: bool,
+    pub die: bool,
+}
+
+/// All of it.
+pub(crate) fn run(wishes: &Wishes) {
+    step("guest");
+    let functions = Functions::find(Access::Ports);
+    result("machine", "enumerate", enumerate(&functions));
+    let mut workers: [Option<Worker>; 8] = [const { None }; 8];
+    let slots = workers.iter_mut();
+    for (function, slot) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(slots) {
+        describe(function);
+        result(function, "view", view(function));
+        match Worker::start(function) {
+            None => skip(function, "io", "no driver"),
+            Some(Err(fault)) => {
+                check(function, "io", false, fault);
+            }
+            Some(Ok(mut worker)) => {
+                if result(function, "io", (1..=8).try_fold(0, |n, seed| worker.exercise(seed).map(|m| n + m)))
+                {
+                    if let Worker::Nvme(nvme) = &mut worker {
+                        result(function, "mask", nvme.exercise_mask());
+                        result(function, "mask-all", nvme.exercise_mask_all());
+                    }
+                    *slot = Some(worker);
+                }
+            }
+        }
+    }
+    if wishes.hostile {
+        step("hostile");
+        hostile::machine(&functions);
+        for (function, worker) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(&mut workers) {
+            if let Some(worker) = worker {
+                hostile::run(function, worker);
+            }
+        }
+    }
+    if wishes.hammer {
+        step("hammer");
+        for (function, worker) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(&mut workers) {
+            if let Some(worker) = worker {
+                hammer::run(function, worker);
+            }
+        }
+    }
+    step("end");
+    for worker in workers.iter_mut().filter_map(Option::take) {
+        if wishes.die {
+            let mut worker = worker;
+            worker.leave_running();
+        } else {
+            worker.stop();
+        }
+    }
+}
+
+/// What there is.
+fn enumerate(functions: &Functions) -> Result<usize, Fault> {
+    let count = functions.iter().count();
+    ensure(count > 0, "there is no device", 0_u32)?;
+    ensure(functions.iter().all(|f| f.address.bus() == 0), "something is behind bus 0", count as u64)?;
+    Ok(count)
+}
+
+/// Says what a function is.
+fn describe(function: Function) {
+    say(format_args!("note {function} ids {:#010x} class {:#08x}", function.ids(), function.class()));
+    for bar in bar::bars(function).iter().flatten() {
+        let kind = if bar.io { "ports" } else { "memory" };
+        say(format_args!("note {function} bar{} {kind} {:#x} size {:#x}", bar.index, bar.address, bar.size));
+    }
+    for (at, id) in function.capabilities() {
+        say(format_args!("note {function} capability {id:#04x} at {at:#04x}"));
+    }
+}
+
+/// Whether it looks as a guest's function does when it is new: nothing decodes, no INTx, lists that end, BARs that stand.
+fn view(function: Function) -> Result<usize, Fault> {
+    let command = function.read16(function::COMMAND);
+    ensure(command & !function::INTX_DISABLE == 0, "COMMAND is not clear", command)?;
+    ensure(function.read8(0x3d) == 0, "it has an interrupt pin", function.read8(0x3d))?;
+    let count = function.capabilities().count();
+    ensure(count > 0 && count < 48, "a strange list of capabilities", count as u64)?;
+    let bars = bar::bars(function);
+    for bar in bars.iter().flatten() {
+        ensure(bar.size.is_power_of_two(), "no power of two", bar.size)?;
+        ensure(bar.address.is_multiple_of(bar.size), "not aligned", bar.address)?;
+        ensure(bar.io || bar.address != 0, "a BAR is nowhere", bar.index)?;
+    }
+    ensure(bar::bars(function) == bars, "sizing again gives another result", 0_u32)?;
+    let multiple = Function { address: Address(function.address.0 & !7), ..function }
+        .read8(function::HEADER_TYPE)
+        & 0x80;
+    let others = (1..8)
+        .filter(|n| Function { address: Address(function.address.0 & !7 | n), ..function }.exists())
+        .count();
+    ensure((multiple != 0) == (others != 0), "the multi-function bit is wrong", others as u64)?;
+    Ok(count)
+}
