@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, bail, ensure};
@@ -48,17 +47,9 @@ fn compile(toolchain: &Toolchain, target_dir: &Path, features: &[&str]) -> anyho
     let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
     flags.extend(remapped(toolchain));
 
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(changes_the_build) {
-            cargo.env_remove(name);
-        }
-    }
+    let mut cargo = toolchain.cargo(&flags);
     cargo
         .current_dir(run::workspace())
-        .env("RUSTC", &toolchain.rustc)
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .args(["rustc", "--package", CRATE, "--release", "--crate-type", "staticlib"])
         .args(["-Zbuild-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir)
@@ -67,19 +58,6 @@ fn compile(toolchain: &Toolchain, target_dir: &Path, features: &[&str]) -> anyho
         cargo.status().with_context(|| format!("{} did not start", cargo.get_program().display()))?;
     ensure!(status.success(), "the library does not build with {}", toolchain.rustc.display());
     Ok(())
-}
-
-/// Whether a variable that an outer cargo, or its caller, left behind would change the object.
-fn changes_the_build(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "CARGO_INCREMENTAL",
-    ];
-    const PREFIXES: &[&str] = &["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "CARGO_UNSTABLE_"];
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Keeps the paths of this machine out of the object: another checkout gives the same bytes.
@@ -136,15 +114,5 @@ mod tests {
         assert!(member(&archive(&["core-1.o"])).is_err());
         assert!(member(&archive(&["ffi-1.o", "ffi-2.o"])).is_err());
         assert!(member(b"no archive").is_err());
-    }
-
-    #[test]
-    fn an_outer_build_leaves_nothing_behind() {
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_PROFILE_RELEASE_LTO", "RUSTC_WRAPPER"] {
-            assert!(changes_the_build(name), "{name}");
-        }
-        for name in ["CARGO", "CARGO_HOME", "CARGO_NET_OFFLINE", "PATH", "RUSTUP_TOOLCHAIN"] {
-            assert!(!changes_the_build(name), "{name}");
-        }
     }
 }
