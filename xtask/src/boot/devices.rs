@@ -117,5 +117,8 @@ pub(crate) const DEVICES: &[Device] = &[
     },
 ];
 
+/// A function of q35's own (the `SMBus` controller) that Xen is told to hide from dom0.
+pub(crate) const HIDDEN: &str = "00:1f.3";
+
 /// The kernel modules that drive them, by file name; what they depend on comes with them.
 pub(crate) const MODULES: &[&str] = &["nvme", "e1000e", "xhci-pci", "ahci", "sd_mod"];

@@ -281,6 +281,13 @@ exercise() {
     esac
 }
 
+# Neither Linux nor a bus access without it finds the function.
+unseen() {
+    ! exists "$pci/devices/$1" || { why="dom0 found it"; return 1; }
+    host=$(setpci -r -H1 -s 00:00.0 0.l) && why=$(setpci -r -H1 -s "$1" 0.l) || { why="no setpci"; return 1; }
+    [ "$host" != ffffffff ] && [ "$why" = ffffffff ] || { why="reads $why, the host bridge $host"; return 1; }
+}
+
 side_by_side() {
     while read -r name address driver kind; do
         "$1" "$name" "$address" "$driver" "$kind" &
@@ -293,6 +300,7 @@ load_modules
 step "first exercise"
 side_by_side exercise
 block interrupts interrupts
+[ ! "$hidden" ] || check dom0 hidden unseen "$hidden"
 step "lspci"
 lspci -vvvxxxx >/tmp/lspci
 block lspci sh -c 'gzip -9 </tmp/lspci | base64'

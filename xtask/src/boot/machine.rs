@@ -126,6 +126,8 @@ pub(crate) struct Image<'a> {
     pub xen: &'a Path,
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
+    /// More words for Xen's command line.
+    pub options: &'a str,
 }
 
 impl Machine {
@@ -142,7 +144,7 @@ impl Machine {
         }
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let mut command = Command::new("qemu-system-x86_64");
-        command.current_dir(directory).args(arguments(iommu, listener.local_addr()?.port()));
+        command.current_dir(directory).args(arguments(iommu, image.options, listener.local_addr()?.port()));
         let log = fs::File::create(directory.join("qemu.log"))?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -170,7 +172,7 @@ impl Machine {
     }
 }
 
-fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
+fn arguments(iommu: Iommu, options: &str, port: u16) -> Vec<String> {
     let mut args: Vec<String> = [
         "-machine",
         // With SMM on, Xen's dom0 hangs.
@@ -192,12 +194,6 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
         "none",
         "-kernel",
         "xen",
-        // conswitch=ax: the first serial port's input stays with Xen, for its debug keys.
-        // no-sharept: the emulated CPU's page tables (AMD's) are not what an Intel IOMMU reads.
-        // spec-ctrl=no, mitigations=off: QEMU does not speculate.
-        "-append",
-        "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept \
-         loglvl=all guest_loglvl=all noreboot spec-ctrl=no",
         "-initrd",
         "vmlinux console=hvc0 earlyprintk=xen panic=-1 mitigations=off,initramfs",
         "-device",
@@ -209,6 +205,12 @@ fn arguments(iommu: Iommu, port: u16) -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
+    // conswitch=ax: the first serial port's input stays with Xen, for its debug keys.
+    // no-sharept: the emulated CPU's page tables (AMD's) are not what an Intel IOMMU reads.
+    // spec-ctrl=no, mitigations=off: QEMU does not speculate.
+    let xen = "console=com1 conswitch=ax dom0=pvh dom0_mem=1024M iommu=verbose,no-sharept \
+               loglvl=all guest_loglvl=all noreboot spec-ctrl=no";
+    args.extend(["-append".to_owned(), format!("{xen} {options}")]);
     args.extend(["-smp".to_owned(), CPUS.to_string()]);
     args.extend(["-chardev".to_owned(), format!("socket,id=report,host=127.0.0.1,port={port}")]);
     args.extend(DEVICES.iter().flat_map(|d| d.qemu).map(|a| (*a).to_owned()));

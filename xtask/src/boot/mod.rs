@@ -76,6 +76,8 @@ struct Plan<'a> {
     echo_port: u16,
     limits: Limits,
     stress: bool,
+    /// Has the library hide a function. Xen's own vPCI cannot, so there is nothing to compare.
+    hide: bool,
     attempts: u32,
 }
 
@@ -117,6 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         echo_port: machine::echo_server()?,
         limits: Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) },
         stress: !args.quick,
+        hide: !args.compare,
         attempts: args.attempts,
     };
     // A machine runs beside another only where its virtual CPUs have CPUs of their own: with fewer, those that wait for
@@ -180,9 +183,14 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
             settings.insert("storm_devices", addresses.join(" "));
         }
     }
+    let mut options = String::new();
+    if plan.hide && variant == "rust" {
+        settings.insert("hidden", format!("0000:{}", devices::HIDDEN));
+        options = format!("vpci-hide={}", devices::HIDDEN);
+    }
     let archive = directory.join("initramfs.cpio");
     initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
-    let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive };
+    let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive, options: &options };
     let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
     let mut attempts = 1;
     let (seen, result) = loop {
@@ -200,7 +208,7 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
             result => break (seen, result),
         }
     };
-    let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress);
+    let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress, plan.hide);
     let lspci = compare::unpack(seen.transcript.block("lspci"));
     if let Ok(text) = &lspci {
         std::fs::write(directory.join("lspci.txt"), text)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Booted,
     compare::Difference,
-    devices::{DEVICES, Device, Kind},
+    devices::{DEVICES, Device, HIDDEN, Kind},
     machine::{Data, Iommu},
     protocol::{self, Interrupts, Verdict},
     session::Seen,
@@ -44,7 +44,14 @@ fn required(kind: Kind, stress: bool) -> Vec<&'static str> {
 }
 
 /// The rows of one boot: one for each device, and one for dom0 as a whole.
-pub(crate) fn rows(variant: &str, iommu: Iommu, seen: &Seen, data: &Data, stress: bool) -> Vec<Row> {
+pub(crate) fn rows(
+    variant: &str,
+    iommu: Iommu,
+    seen: &Seen,
+    data: &Data,
+    stress: bool,
+    hide: bool,
+) -> Vec<Row> {
     let mut interrupts = protocol::interrupts(seen.transcript.block("interrupts"));
     let row = |device: &str, bdf: &str, driver: &str| Row {
         variant: variant.to_owned(),
@@ -68,6 +75,9 @@ pub(crate) fn rows(variant: &str, iommu: Iommu, seen: &Seen, data: &Data, stress
         .collect();
     let mut whole = row("dom0", "", "");
     judge_whole(&mut whole, seen, stress, variant != "c");
+    if hide && variant != "c" {
+        judge_hidden(&mut whole, seen);
+    }
     rows.push(whole);
     for row in &mut rows {
         row.passed = row.failed.is_empty();
@@ -111,6 +121,16 @@ fn judge(row: &mut Row, device: &Device, seen: &Seen, data: &Data, stress: bool)
         }
         Some(_) => {}
         None => row.failed.push("no interrupts".to_owned()),
+    }
+}
+
+fn judge_hidden(row: &mut Row, seen: &Seen) {
+    match seen.transcript.checks.iter().find(|c| c.name == "hidden") {
+        Some(check) if check.verdict == Verdict::Ok => {
+            row.held.push(format!("{HIDDEN} hidden from it"));
+        }
+        Some(check) => row.failed.push(format!("hidden: {}", check.detail)),
+        None => row.failed.push("hidden: not reached".to_owned()),
     }
 }
 
@@ -261,6 +281,7 @@ mod tests {
         }
         let storm = "check dom0 replug-all ok 28 times";
         seen.transcript.take(storm);
+        seen.transcript.take("check dom0 hidden ok ffffffff");
         seen.transcript.blocks.insert("interrupts".to_owned(), interrupts);
         seen.transcript.blocks.insert("problems".to_owned(), Vec::new());
         seen
@@ -270,7 +291,7 @@ mod tests {
         let data = Data::draw().unwrap();
         let mut seen = good(&data);
         change(&mut seen);
-        let rows = rows("rust", Iommu::Intel, &seen, &data, true);
+        let rows = rows("rust", Iommu::Intel, &seen, &data, true, true);
         assert_eq!(rows.len(), DEVICES.len() + 1);
         assert!(rows.iter().all(|r| r.passed == r.failed.is_empty()));
         rows.iter().flat_map(|r| r.failed.iter().map(|f| format!("{}: {f}", r.device))).collect()
@@ -287,6 +308,15 @@ mod tests {
             seen.transcript.checks.retain(|c| (c.device.as_str(), c.name.as_str()) != ("xhci", "reset"));
         });
         assert_eq!(found, ["xhci: reset: not reached"]);
+    }
+
+    #[test]
+    fn a_hidden_function_that_is_seen_fails() {
+        let found = failures(|seen| {
+            seen.transcript.checks.retain(|c| c.name != "hidden");
+            seen.transcript.take("check dom0 hidden fail dom0 found it");
+        });
+        assert_eq!(found, ["dom0: hidden: dom0 found it"]);
     }
 
     #[test]
@@ -331,6 +361,6 @@ mod tests {
     #[test]
     fn a_boot_that_ends_early_fails_every_row() {
         let data = Data::draw().unwrap();
-        assert!(rows("rust", Iommu::Amd, &Seen::default(), &data, true).iter().all(|r| !r.passed));
+        assert!(rows("rust", Iommu::Amd, &Seen::default(), &data, true, true).iter().all(|r| !r.passed));
     }
 }
