@@ -45,7 +45,9 @@
 #define VPCI_DOMCTL_place 0
 
 /*
- * Tells what is known of a device, whoever has it; the domain is that for which guest addresses are told.
+ * Tells what is known of a device, whoever has it; the domain is that for which guest addresses are told. The size of
+ * an I/O BAR is not known while the hardware domain has the device, which may be using it: XEN_DOMCTL_assign_device for
+ * DOMID_IO takes it away.
  *
  * IN: machine_sbdf; u.query.bars. OUT: guest_sbdf, VPCI_NO_SBDF if the domain does not have it; bar, likewise;
  * u.query.owner.
@@ -102,7 +104,7 @@
 
 struct vpci_domctl_bar {
     uint64_t host;          /* host address; a BAR below 4 KiB keeps its bits 11:0 in the guest */
-    uint64_t size;          /* bytes; 0 if it is not known, as that of an I/O BAR may be */
+    uint64_t size;          /* bytes; 0 if it is not known */
     uint64_t guest;         /* guest address, or VPCI_NO_ADDRESS */
     uint32_t kind;
     uint32_t flags;

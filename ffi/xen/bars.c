@@ -153,6 +153,12 @@ int vpci_virtual_function(const struct pci_dev *pdev,
     return 0;
 }
 
+uint64_t vpci_io_address(const struct pci_dev *pdev, unsigned int number)
+{
+    return pci_conf_read32(pdev->sbdf, PCI_BASE_ADDRESS_0 + number * 4) &
+           (uint32_t)PCI_BASE_ADDRESS_IO_MASK;
+}
+
 /* The size of the I/O BAR at @at. */
 static uint64_t size_io(pci_sbdf_t sbdf, unsigned int at, uint32_t bar)
 {
@@ -220,7 +226,7 @@ void vpci_size_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7])
 
         if ( is_io(value) )
         {
-            this->address = value & (uint32_t)PCI_BASE_ADDRESS_IO_MASK;
+            this->address = vpci_io_address(pdev, i);
             this->size = size_io(sbdf, reg, value);
             i++;
         }

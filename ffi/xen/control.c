@@ -211,7 +211,12 @@ static int read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
 
             spin_lock(&pdev->vpci->lock);
             for ( i = 0; i < VPCI_DOMCTL_BARS; i++ )
+            {
                 rvpci_bar_state(vpci_core(dev), i, &bar[i]);
+                /* The hardware domain's are left alone. */
+                if ( bar[i].kind == RVPCI_BAR_IO && !bar[i].size )
+                    bar[i].address = vpci_io_address(pdev, i);
+            }
             spin_unlock(&pdev->vpci->lock);
             *guest = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
             known = true;

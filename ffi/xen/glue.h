@@ -126,6 +126,9 @@ void vpci_drop_placement(struct vpci_domain *vd, struct vpci_placement *place);
 int vpci_virtual_function(const struct pci_dev *pdev,
                           struct rvpci_virtual_function *vf);
 
+/* The port that the I/O BAR @number starts at. */
+uint64_t vpci_io_address(const struct pci_dev *pdev, unsigned int number);
+
 /* The BARs of a function that nobody uses; it does not decode meanwhile. The list of devices is locked. */
 void vpci_size_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7]);
 
