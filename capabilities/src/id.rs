@@ -6,6 +6,8 @@
 pub struct CapabilityId(pub u8);
 
 impl CapabilityId {
+    /// Vital Product Data.
+    pub const VPD: Self = Self(0x03);
     /// Message Signalled Interrupts.
     pub const MSI: Self = Self(0x05);
     /// MSI-X.

@@ -119,7 +119,7 @@ fn tables() -> String {
         let rule = known.rule;
         let id = |id| if id == ANY { "any".to_owned() } else { format!("{id:04x}") };
         let (vendor, device) = (id(rule.vendor), id(rule.device));
-        let capability = match rule.scope {
+        let capability = match rule.scope().expect("a built-in rule has a scope") {
             Scope::Bytes => String::new(),
             Scope::Standard(id) => format!("{:02X}h", id.0),
             Scope::Extended(id) => format!("{:04X}h", id.0),

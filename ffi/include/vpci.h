@@ -100,6 +100,11 @@
 #define RVPCI_BARS_BY_FIRMWARE 2
 
 /**
+ * `rvpci_device_info.flags`: the guest has vital product data, out of the host's cache.
+ */
+#define RVPCI_VPD 4
+
+/**
  * `rvpci_device_info.bar`: the guest shall not have it.
  */
 #define RVPCI_NO_ADDRESS UINT64_MAX
@@ -675,6 +680,18 @@ int32_t rvpci_device_attach(struct rvpci_domain *domain,
                             const struct rvpci_device_info *info);
 
 /**
+ * Whether a rule may be given, whatever the device: 0, -EINVAL if it is malformed, -EPERM if it shows what no guest may
+ * have or lets one write where none may. Bytes by their offset are checked again when a device is attached.
+ *
+ * Lock: none. Work: constant.
+ *
+ * # Safety
+ *
+ * `rule` can be read.
+ */
+int32_t rvpci_rule_check(const struct rvpci_rule *rule);
+
+/**
  * Lets go of a device: its PIRQs and its pages in the p2m are given back, deferred work on it is forgotten, and its
  * address has no owner. The memory is the caller's again.
  *
@@ -896,6 +913,12 @@ bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last);
  * Whether a BAR of a function other than `sbdf` has bytes in the host frame `mfn`.
  */
 bool rvpci_host_is_shared(uint32_t sbdf, uint64_t mfn);
+
+/**
+ * The four bytes at `address`, a multiple of 4 below 0x8000, of a function's vital product data, from a cache; 0
+ * where there are none. Asked for only where `RVPCI_VPD` was given.
+ */
+uint32_t rvpci_host_vpd_read(uint32_t sbdf, uint32_t address);
 
 /**
  * Whether long work should pause.

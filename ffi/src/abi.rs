@@ -4,6 +4,7 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
+use capabilities::policy::RuleError;
 use vpci::{AttachError, BarKind, DefineError, DomainError, Refusal};
 
 /// Version of this interface. It grows with every change that is not an addition.
@@ -45,6 +46,8 @@ pub const RVPCI_VIEW_GUEST: u32 = 1;
 pub const RVPCI_IGNORE_BARS: u32 = 1;
 /// `rvpci_device_info.flags`: the guest's firmware places BARs; they can be moved until it first enables decoding.
 pub const RVPCI_BARS_BY_FIRMWARE: u32 = 2;
+/// `rvpci_device_info.flags`: the guest has vital product data, out of the host's cache.
+pub const RVPCI_VPD: u32 = 4;
 
 /// `rvpci_device_info.bar`: the guest shall not have it.
 pub const RVPCI_NO_ADDRESS: u64 = u64::MAX;
@@ -353,6 +356,15 @@ impl Errno for AttachError {
             Self::Full => -E2BIG,
             Self::Placement => -EADDRINUSE,
             Self::Rule => -EPERM,
+        }
+    }
+}
+
+impl Errno for RuleError {
+    fn errno(self) -> i32 {
+        match self {
+            Self::Malformed => -EINVAL,
+            Self::Floor => -EPERM,
         }
     }
 }

@@ -7,6 +7,7 @@ use core::slice;
 use static_assertions::const_assert_eq;
 
 use capabilities::id::{CapabilityId, ExtendedId};
+use capabilities::policy::{RawScope, Rule};
 use capabilities::{Access, Sbdf, Width};
 use vpci::{
     AttachError, Bar, Definition, Function, GuestInfo, Handle, Info, Locked, Progress, Refusal, Register,
@@ -15,8 +16,8 @@ use vpci::{
 
 use crate::abi::{
     EINVAL, ENOENT, Errno, RVPCI_BARS_BY_FIRMWARE, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS,
-    RVPCI_NEEDS_EXCLUSIVE, RVPCI_NO_ADDRESS, RVPCI_PENDING, RVPCI_VIEW_GUEST, RVPCI_VIEW_HARDWARE,
-    rvpci_device_info, rvpci_register, rvpci_virtual_function,
+    RVPCI_NEEDS_EXCLUSIVE, RVPCI_NO_ADDRESS, RVPCI_PENDING, RVPCI_VIEW_GUEST, RVPCI_VIEW_HARDWARE, RVPCI_VPD,
+    rvpci_device_info, rvpci_register, rvpci_rule, rvpci_virtual_function,
 };
 use crate::domain::{self, rvpci_domain};
 use crate::host::Xen;
@@ -171,7 +172,7 @@ pub unsafe extern "C" fn rvpci_device_attach(
     }
     let view = match info.view {
         RVPCI_VIEW_HARDWARE => View::Hardware,
-        RVPCI_VIEW_GUEST => View::Guest,
+        RVPCI_VIEW_GUEST if cfg!(feature = "guest") => View::Guest,
         _ => return AttachError::Unsupported.errno(),
     };
     let device = memory.cast::<rvpci_device>();
@@ -222,14 +223,58 @@ unsafe fn guest_info(info: &rvpci_device_info) -> GuestInfo<'_> {
         by_firmware: info.flags & RVPCI_BARS_BY_FIRMWARE != 0,
         // SAFETY: the caller promises it, if it is not NULL; the two types are one (asserted below).
         virtual_function: unsafe { info.vf.cast::<VirtualFunction>().as_ref() },
+        // SAFETY: likewise.
+        rules: unsafe { rules(info.rules, info.rule_count) },
+        vpd: info.flags & RVPCI_VPD != 0,
     }
 }
 
-const_assert_eq!(size_of::<VirtualFunction>(), size_of::<rvpci_virtual_function>());
-const_assert_eq!(offset_of!(VirtualFunction, ids), offset_of!(rvpci_virtual_function, ids));
-const_assert_eq!(offset_of!(VirtualFunction, kinds), offset_of!(rvpci_virtual_function, bar_register));
-const_assert_eq!(offset_of!(VirtualFunction, addresses), offset_of!(rvpci_virtual_function, address));
-const_assert_eq!(offset_of!(VirtualFunction, sizes), offset_of!(rvpci_virtual_function, size));
+/// Rules as the library takes them.
+///
+/// # Safety
+///
+/// There are `count` of them, and they can be read as long as they are borrowed, or there are none.
+const unsafe fn rules<'a>(rules: *const rvpci_rule, count: u32) -> &'a [Rule] {
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller promises it; the two types are one (asserted below), and any bits are a rule.
+    unsafe { slice::from_raw_parts(rules.cast::<Rule>(), count as usize) } // CAST: widening.
+}
+
+/// Whether a rule may be given, whatever the device: 0, -EINVAL if it is malformed, -EPERM if it shows what no guest may
+/// have or lets one write where none may. Bytes by their offset are checked again when a device is attached.
+///
+/// Lock: none. Work: constant.
+///
+/// # Safety
+///
+/// `rule` can be read.
+#[cfg(feature = "guest")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_rule_check(rule: *const rvpci_rule) -> i32 {
+    // SAFETY: the caller promises one rule.
+    let rules = unsafe { rules(rule, 1) };
+    rules.first().map_or(Ok(()), Rule::check).err().map_or(0, Errno::errno)
+}
+
+macro_rules! assert_same {
+    ($ours:ty, $theirs:ty { $($field:ident = $name:ident),* }) => {
+        const_assert_eq!(size_of::<$ours>(), size_of::<$theirs>());
+        const_assert_eq!(align_of::<$ours>(), align_of::<$theirs>());
+        $(const_assert_eq!(offset_of!($ours, $field), offset_of!($theirs, $name));)*
+    };
+}
+assert_same!(Rule, rvpci_rule {
+    vendor = vendor, device = device, class_mask = class_mask, class_value = class_value, scope = scope,
+    offset = offset, length = length, key_offset = key_offset, zero = zero2, key_mask = key_mask,
+    key_value = key_value, read = read, write = write
+});
+const_assert_eq!(offset_of!(RawScope, id) + offset_of!(Rule, scope), offset_of!(rvpci_rule, id));
+
+assert_same!(VirtualFunction, rvpci_virtual_function {
+    ids = ids, kinds = bar_register, addresses = address, sizes = size
+});
 
 /// Attaches a device that is in the table of its domain.
 ///

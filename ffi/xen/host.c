@@ -80,6 +80,13 @@ bool rvpci_host_next_reserved(uint64_t first, uint64_t last,
     return found;
 }
 
+uint32_t rvpci_host_vpd_read(uint32_t sbdf, uint32_t address)
+{
+    /* No toolstack brings any yet, so RVPCI_VPD is never given. */
+    ASSERT_UNREACHABLE();
+    return 0;
+}
+
 bool rvpci_host_preempt(void)
 {
     return general_preempt_check();

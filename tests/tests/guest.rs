@@ -1,9 +1,11 @@
 //! A guest's view of a function.
 
 use capabilities::Width;
+use capabilities::id::{CapabilityId, ExtendedId};
+use capabilities::policy::{Rule, Scope};
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::{AttachError, GuestInfo, Info, Pages, Refusal, View, Written};
+use vpci::{AttachError, GuestInfo, Info, Pages, Refusal, View, VirtualFunction, Written};
 
 const COMMAND: u16 = 0x04;
 const NO_BARS: [Option<u64>; 7] = [None; 7];
@@ -241,4 +243,153 @@ fn bars_without_a_place_are_not_mapped() {
     assert_eq!(machine.read(0, COMMAND, 2), 0x0002);
     assert!(machine.host.p2m().is_empty());
     assert_eq!(machine.read(0, 0x10, 4), 0x0000_000c);
+}
+
+/// A rule for a vendor-specific capability of [`nvme`].
+const VENDOR_RULE: Rule = Rule {
+    vendor: 0x1b36,
+    device: 0x0010,
+    class_mask: 0,
+    class_value: 0,
+    scope: Scope::Standard(CapabilityId(0x09)).raw(),
+    offset: 4,
+    length: 4,
+    key_offset: 0,
+    zero: 0,
+    key_mask: 0,
+    key_value: 0,
+    read: 0x00ff_ffff,
+    write: 0x0000_ff00,
+};
+
+fn with_rules(rules: &[Rule], vpd: bool, device: Device) -> Result<Machine, AttachError> {
+    let mut machine = Machine::default();
+    machine.plug(device);
+    let guest = GuestInfo { bars: placed(0xe000_0000), rules, vpd, ..GuestInfo::NONE };
+    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+    machine.attach_as(0, &info)?;
+    machine.host.take_events();
+    Ok(machine)
+}
+
+#[test]
+fn a_rule_shows_a_capability_and_no_more_of_it_than_it_says() {
+    let mut device = nvme();
+    device.set(0x64, Width::Dword, 0x4433_2211);
+    device.allow(0x64, Width::Dword, u32::MAX);
+    let mut machine = with_rules(&[VENDOR_RULE], false, device).unwrap();
+    assert_eq!(list(&mut machine), [(0x40, 0x01), (0x50, 0x11), (0x60, 0x09), (0x80, 0x10)]);
+    assert_eq!(machine.read(0, 0x60, 4), 0x0000_8009, "its length is not the rule's to show");
+    assert_eq!(machine.read(0, 0x64, 4), 0x0033_2211);
+    assert_eq!(machine.read(0, 0x68, 4), 0);
+    machine.device(0).set(0x64, Width::Dword, 0x8877_6655);
+    assert_eq!(machine.read(0, 0x64, 4), 0x0077_6655, "the bits are the device's");
+    machine.host.take_events();
+    machine.write(0, 0x65, 1, 0xaa);
+    assert_eq!(machine.host.take_writes(), [(0x65, Width::Byte, 0xaa)], "in the guest's own width");
+    machine.write(0, 0x64, 1, 0xaa);
+    assert_eq!(machine.host.take_writes(), []);
+    machine.write(0, 0x64, 4, 0xbbbb_bbbb);
+    assert_eq!(machine.device(0).get(0x64, Width::Dword), 0x8877_bb55);
+}
+
+#[test]
+fn a_rule_for_bytes_shows_what_no_capability_owns() {
+    let mut device = nvme();
+    device.set(0xf0, Width::Dword, 0x1234_5678);
+    let bytes =
+        Rule { scope: Scope::Bytes.raw(), offset: 0xf0, length: 8, read: u32::MAX, write: 0, ..VENDOR_RULE };
+    let mut machine = with_rules(&[bytes], false, device).unwrap();
+    assert_eq!((machine.read(0, 0xf0, 4), machine.read(0, 0xf8, 4)), (0x1234_5678, 0));
+    // A range over everything shows no list of the device's.
+    let all = Rule { offset: 0x200, length: 0xe00, ..bytes };
+    assert!(with_rules(&[all], false, nvme()).is_ok());
+}
+
+#[test]
+fn a_rule_that_reaches_the_floor_is_refused() {
+    let bytes = Rule { scope: Scope::Bytes.raw(), length: 4, write: 0, ..VENDOR_RULE };
+    let extended =
+        |id| Rule { scope: Scope::Extended(ExtendedId(id)).raw(), length: 4, write: 0, ..VENDOR_RULE };
+    let standard =
+        |id| Rule { scope: Scope::Standard(CapabilityId(id)).raw(), length: 4, write: 0, ..VENDOR_RULE };
+    for rule in [
+        Rule { offset: 0x10, ..bytes },
+        // MSI-X, SR-IOV and ATS of this device, by their offset; PCI Express may not be written.
+        Rule { offset: 0x54, ..bytes },
+        Rule { offset: 0x110, ..bytes },
+        Rule { offset: 0x17c, length: 8, ..bytes },
+        Rule { offset: 0x88, write: 0xff, read: 0xff, ..bytes },
+        standard(0x05),
+        standard(0x11),
+        extended(0x0010),
+        extended(0x000f),
+        extended(0x000d),
+        Rule { write: 1, read: 1, ..standard(0x10) },
+        Rule { read: 0, write: 0, ..VENDOR_RULE },
+    ] {
+        let mut machine = Machine::default();
+        machine.plug(nvme());
+        let rules = [rule];
+        let guest = GuestInfo { rules: &rules, ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+        assert_eq!(machine.attach_as(0, &info), Err(AttachError::Rule), "{rule:x?}");
+        assert_eq!(machine.host.take_writes(), [], "{rule:x?}");
+    }
+}
+
+#[test]
+fn a_rule_is_for_the_devices_that_it_names() {
+    for rule in [
+        Rule { vendor: 0x8086, ..VENDOR_RULE },
+        Rule { device: 0x0011, ..VENDOR_RULE },
+        Rule { class_mask: 0xff00_0000, class_value: 0x0200_0000, ..VENDOR_RULE },
+        Rule { key_mask: 0xff00_0000, key_value: 0x0100_0000, ..VENDOR_RULE },
+    ] {
+        let mut machine = with_rules(&[rule], false, nvme()).unwrap();
+        assert_eq!(list(&mut machine), [(0x40, 0x01), (0x50, 0x11), (0x80, 0x10)], "{rule:x?}");
+    }
+}
+
+#[test]
+fn vital_product_data_comes_out_of_the_cache() {
+    let device = || nvme().with_capability(0xd0, 0x03, &[0; 6]);
+    let mut machine = with_rules(&[], false, device()).unwrap();
+    assert_eq!(list(&mut machine).len(), 3, "only where it is asked for");
+    let mut machine = with_rules(&[], true, device()).unwrap();
+    assert_eq!(list(&mut machine).last(), Some(&(0xd0, 0x03)));
+    machine.host.take_events();
+    machine.write(0, 0xd2, 2, 0x0124);
+    assert_eq!((machine.read(0, 0xd2, 2), machine.read(0, 0xd4, 4)), (0x8124, 0x5650_0124));
+    machine.write(0, 0xd4, 4, 0x0128_beef);
+    assert_eq!(machine.state(0).refusals(Refusal::ReadOnly), 1);
+    machine.write(0, 0xd2, 2, 0x8128);
+    assert_eq!((machine.read(0, 0xd2, 2), machine.read(0, 0xd4, 4)), (0x8124, 0x5650_0124));
+    assert_eq!(machine.state(0).refusals(Refusal::Vpd), 1);
+    assert_eq!(machine.host.take_events(), [], "the device has no part in it");
+}
+
+#[test]
+fn a_virtual_function_is_what_its_physical_function_says() {
+    let mut device = Device::endpoint(0xffff, 0xffff);
+    device.set(0x08, Width::Dword, 0x0200_0001);
+    let function = VirtualFunction {
+        ids: 0x1520_8086,
+        kinds: [0xc, 0, 0, 0xc, 0, 0],
+        addresses: [0xf_0000_4000, 0, 0, 0xf_0010_4000, 0, 0],
+        sizes: [0x4000, 0, 0, 0x4000, 0, 0],
+    };
+    let mut machine = Machine::default();
+    machine.plug(device);
+    let mut bars = NO_BARS;
+    bars[0] = Some(0xe000_0000);
+    bars[3] = Some(0xe000_4000);
+    let guest = GuestInfo { bars, virtual_function: Some(&function), ..GuestInfo::NONE };
+    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+    assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+    assert_eq!(machine.read(0, 0x00, 4), 0x1520_8086);
+    assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x1c, 4)), (0xe000_000c, 0xe000_400c));
+    machine.write(0, COMMAND, 2, 0x0006);
+    assert_eq!(machine.host.p2m().get(0xe0000), Some(0xf_00004));
+    assert_eq!(machine.host.p2m().get(0xe0007), Some(0xf_00107));
 }

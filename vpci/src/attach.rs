@@ -2,6 +2,7 @@
 
 use capabilities::header::{self, Command, Layout};
 use capabilities::id::CapabilityId;
+use capabilities::policy::Rule;
 use capabilities::{ConfigReader, Sbdf, Width, msix, walk};
 use zerocopy::FromZeros;
 
@@ -43,11 +44,16 @@ pub struct GuestInfo<'i> {
     pub by_firmware: bool,
     /// For a virtual function, what its physical function says of it.
     pub virtual_function: Option<&'i VirtualFunction>,
+    /// What the guest may have beyond the policy.
+    pub rules: &'i [Rule],
+    /// Whether it has vital product data, out of the host's cache.
+    pub vpd: bool,
 }
 
 impl GuestInfo<'_> {
     /// No BARs, nothing but the built-in policy.
-    pub const NONE: Self = Self { bars: [None; BARS], by_firmware: false, virtual_function: None };
+    pub const NONE: Self =
+        Self { bars: [None; BARS], by_firmware: false, virtual_function: None, rules: &[], vpd: false };
 }
 
 /// What the SR-IOV capability of a physical function says of one of its virtual functions (PCIe 9.3.3), whose own
@@ -74,7 +80,7 @@ pub enum AttachError {
     Full,
     /// A BAR cannot be where it was placed.
     Placement,
-    /// A rule shows what no guest may have.
+    /// A rule is malformed, or shows what no guest may have.
     Rule,
 }
 

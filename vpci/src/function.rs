@@ -306,7 +306,8 @@ impl Function<'_> {
             Effect::Bar if self.is_guest() => self.write_guest_bar(at, dword * 4, value),
             Effect::Bar => self.write_bar(host, dword * 4, value),
             Effect::PowerState if self.is_guest() => self.write_power_state(at, value),
-            Effect::None | Effect::Plain | Effect::Reset | Effect::PowerState => {}
+            Effect::Vpd if self.is_guest() => self.write_vpd(host, at, dword, value),
+            Effect::None | Effect::Plain | Effect::Reset | Effect::PowerState | Effect::Vpd => {}
             Effect::MsiControl => self.write_msi_control(host, at, word),
             Effect::MsiAddress => self.write_msi_address(host, at, value),
             Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),

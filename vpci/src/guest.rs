@@ -5,11 +5,13 @@
 
 use capabilities::header::{self, Command, Layout};
 use capabilities::policy::{self, Act};
+use capabilities::standard::vpd;
 use capabilities::{Lanes, Width, msi, msix};
 
 use crate::attach::{AttachError, Info};
 use crate::bar::BarKind;
 use crate::function::{Function, ROM};
+use crate::guest_list::Allowed;
 use crate::map::DefineError;
 use crate::register::{Effect, Register};
 use crate::{Host, Refusal, Written};
@@ -32,6 +34,7 @@ impl Function<'_> {
         if layout != Layout::Endpoint || info.ignore_bars {
             return Err(AttachError::Unsupported);
         }
+        self.check_rules(host, info.guest.rules)?;
         // CAST: a word was read.
         let command = host.config_read(info.sbdf, header::COMMAND, Width::Word) as u16;
         self.state.original_command = command;
@@ -64,7 +67,9 @@ impl Function<'_> {
         self.state.by_firmware = info.guest.by_firmware;
         self.attach_header(host, info)?;
         self.attach_guest_bars(host, info, layout)?;
-        self.attach_guest_lists(host)?;
+        let rules = self.rules(info.guest.rules);
+        self.attach_guest_lists(host, Allowed { rules, vpd: info.guest.vpd })?;
+        self.attach_byte_rules(rules)?;
         self.seal();
         Ok(())
     }
@@ -99,6 +104,8 @@ impl Function<'_> {
             Act::Rom => Effect::Rom,
             Act::PowerState => Effect::PowerState,
             Act::Reset => Effect::Reset,
+            // VPD Data is read-only.
+            Act::Vpd if rules.acts != u32::MAX => Effect::Vpd,
             _ if rules.live == 0 => Effect::Plain,
             _ => Effect::None,
         };
@@ -212,6 +219,22 @@ impl Function<'_> {
         }
         if known {
             self.set_register(at, state, POWER_STATE);
+        }
+    }
+
+    /// The guest writes `value` to the dword with VPD Address: where to read. The host has the data at
+    /// once, so the flag says so at once (PCIe 7.9.18).
+    pub(crate) fn write_vpd<H: Host>(&mut self, host: &H, at: usize, dword: u16, value: u32) {
+        let word = (value >> 16) as u16; // CAST: the high half.
+        if word & vpd::FLAG != 0 {
+            self.refuse(Refusal::Vpd);
+            return;
+        }
+        let address = word & vpd::ADDRESS_MASK & !3;
+        let data = host.vpd_read(self.state.sbdf(), address);
+        self.set_register(at, u32::from(address | vpd::FLAG) << 16, 0xffff_0000);
+        if let Some(at) = self.state.index.register(dword + vpd::DATA / 4) {
+            self.set_register(at, data, u32::MAX);
         }
     }
 

@@ -1,12 +1,13 @@
-//! A guest's capability lists: those that the policy shows, linked anew; the bodies of all others read 0.
+//! A guest's capability lists: those that the policy or a rule shows, linked anew; the bodies of all others read 0.
 
 use capabilities::id::{CapabilityId, ExtendedHeader};
-use capabilities::policy::{self, Dword, Visibility};
+use capabilities::policy::{self, Dword, Entry, Scope, Visibility};
 use capabilities::standard::sata;
 use capabilities::{CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, header, msix, walk};
 use zerocopy::FromZeros;
 
 use crate::function::Function;
+use crate::guest_rules::Rules;
 use crate::lists::Reader;
 use crate::map::{DefineError, Found};
 use crate::{Host, Refusal};
@@ -14,24 +15,53 @@ use crate::{Host, Refusal};
 /// A dword that reads as the device had it.
 const SNAPSHOT: Dword = Dword { snapshot: u32::MAX, ..Dword::HIDDEN };
 
+/// What a guest may have of a device's capabilities.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowed<'r> {
+    pub(crate) rules: Rules<'r>,
+    /// Vital product data.
+    pub(crate) vpd: bool,
+}
+
+impl Allowed<'_> {
+    /// Whether a guest has the capability at `offset`.
+    fn shows<H: Host>(self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> bool {
+        let vpd = self.vpd && scope == Scope::Standard(CapabilityId::VPD);
+        entry.guest == Visibility::Shown || vpd || self.rules.show(scope, physical, offset)
+    }
+
+    /// How long it is, where the guest has it.
+    fn length<H: Host>(self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> u16 {
+        let length = entry.length.bytes(physical, offset);
+        length.unwrap_or_else(|| self.rules.extent(scope, physical, offset))
+    }
+}
+
 impl Function<'_> {
     /// Defines the capabilities that a guest has.
-    pub(crate) fn attach_guest_lists<H: Host>(&mut self, host: &H) -> Result<(), DefineError> {
+    #[inline(never)]
+    pub(crate) fn attach_guest_lists<H: Host>(
+        &mut self,
+        host: &H,
+        allowed: Allowed<'_>,
+    ) -> Result<(), DefineError> {
         let physical = Reader::physical(host, self.state.sbdf());
         let mut link = header::CAPABILITIES_POINTER;
         for capability in walk::standard(&physical) {
-            if self.attach_standard(host, &physical, capability)? {
+            if self.attach_standard(host, &physical, capability, allowed)? {
                 // CAST: below 0x100.
                 self.pin(link, 0xff, capability.offset as u8)?;
                 link = capability.offset + 1;
                 self.pin(link, 0xff, 0)?;
+            } else {
+                self.hide_header(capability.offset);
             }
         }
         if link != header::CAPABILITIES_POINTER {
             let flag = header::Status::CAPABILITIES.bits() as u8; // CAST: bit 4.
             self.pin(header::STATUS, flag, flag)?;
         }
-        self.attach_guest_extended(&physical)
+        self.attach_guest_extended(&physical, allowed)
     }
 
     /// Defines a standard capability, if a guest has it. Whether it has.
@@ -40,24 +70,45 @@ impl Function<'_> {
         host: &H,
         physical: &Reader<'_, '_, H>,
         capability: walk::Capability,
+        allowed: Allowed<'_>,
     ) -> Result<bool, DefineError> {
         let walk::Capability { id, offset, .. } = capability;
-        let entry = policy::standard(id);
-        if entry.guest != Visibility::Shown {
+        let (entry, scope) = (policy::standard(id), Scope::Standard(id));
+        // Of these, the first one counts; the index and data pair of SATA reaches every register of the controller.
+        let excluded = match id {
+            CapabilityId::MSI => self.state.msi.exists(),
+            CapabilityId::MSIX => self.state.msix.exists(),
+            CapabilityId::SATA => sata::is_inline(physical.read32(offset + sata::LOCATION)),
+            _ => false,
+        };
+        if excluded || !allowed.shows(entry, scope, physical, offset) {
             return Ok(false);
         }
-        let length = entry.length.bytes(physical, offset);
-        let Some(length) = length.filter(|length| self.is_free(offset, *length, CONFIG_SIZE)) else {
+        let length = allowed.length(entry, scope, physical, offset);
+        if !self.is_free(offset, length, CONFIG_SIZE)
+            || !self.attach_body(host, physical, capability, length)?
+        {
             self.refuse(Refusal::Capability);
             return Ok(false);
-        };
-        if id == CapabilityId::SATA && sata::is_inline(physical.read32(offset + sata::LOCATION)) {
-            return Ok(false);
         }
+        let table = |number| table(entry, policy::standard_dword(id, number));
+        self.attach_rules(physical, allowed.rules, scope, (offset, length), table)?;
+        self.pin(offset, 0xff, id.0)?;
+        Ok(true)
+    }
+
+    /// Defines what the tables say of a standard capability. Whether it is sound.
+    #[inline(never)]
+    fn attach_body<H: Host>(
+        &mut self,
+        host: &H,
+        physical: &Reader<'_, '_, H>,
+        capability: walk::Capability,
+        length: u16,
+    ) -> Result<bool, DefineError> {
+        let walk::Capability { id, offset, .. } = capability;
         let offset8 = offset as u8; // CAST: below 0x100.
         match id {
-            CapabilityId::MSI if self.state.msi.exists() => return Ok(false),
-            CapabilityId::MSIX if self.state.msix.exists() => return Ok(false),
             CapabilityId::MSI => {
                 self.attach_msi(host, offset8)?;
                 if let Some((pending, bits)) = self.state.msi.pending() {
@@ -67,7 +118,6 @@ impl Function<'_> {
             CapabilityId::MSIX => {
                 if self.attach_msix(host, offset8).is_err() {
                     self.state.msix = FromZeros::new_zeroed();
-                    self.refuse(Refusal::Capability);
                     return Ok(false);
                 }
                 for register in [msix::TABLE, msix::PBA] {
@@ -78,13 +128,11 @@ impl Function<'_> {
             }
             _ => {
                 for number in 0..length.div_ceil(4) {
-                    let rules = policy::standard_dword(id, number);
+                    let rules = table(policy::standard(id), policy::standard_dword(id, number));
                     self.define_dword(physical, offset + number * 4, rules)?;
                 }
             }
         }
-        // The high half is as the policy has it; ID and pointer are the list's.
-        self.pin(offset, 0xff, id.0)?;
         Ok(true)
     }
 
@@ -106,31 +154,32 @@ impl Function<'_> {
         (offset / 4..last.div_ceil(4)).all(|dword| self.state.index.find(dword) == Found::Gap)
     }
 
+    /// The first dword of a capability that a guest does not have: no rule for bytes shows where the device's list goes.
+    fn hide_header(&mut self, offset: u16) {
+        if self.state.index.find(offset / 4) == Found::Gap {
+            self.state.index.hide(offset / 4);
+        }
+    }
+
     /// Defines the extended capabilities that a guest has. The list starts at 0x100: with a null capability, where the
     /// device's first one is hidden.
-    fn attach_guest_extended<H: Host>(&mut self, physical: &Reader<'_, '_, H>) -> Result<(), DefineError> {
-        let mut last = None;
+    fn attach_guest_extended<H: Host>(
+        &mut self,
+        physical: &Reader<'_, '_, H>,
+        allowed: Allowed<'_>,
+    ) -> Result<(), DefineError> {
+        let mut last: Option<(u16, ExtendedHeader)> = None;
         for capability in walk::extended(physical) {
-            let (offset, id) = (capability.offset, capability.header.id());
-            let entry = policy::extended(id);
-            if entry.guest != Visibility::Shown {
-                continue;
-            }
-            let length = entry.length.bytes(physical, offset);
-            let Some(length) = length.filter(|length| self.is_free(offset, *length, EXTENDED_CONFIG_SIZE))
-            else {
-                self.refuse(Refusal::Capability);
-                continue;
-            };
-            for number in 1..length.div_ceil(4) {
-                self.define_dword(physical, offset + number * 4, policy::extended_dword(id, number))?;
-            }
-            self.define_guest(offset, SNAPSHOT, capability.header.with_next(0).0)?;
-            match last {
-                Some((last, header)) => {
-                    let header: ExtendedHeader = header;
-                    self.define_guest(last, SNAPSHOT, header.with_next(offset).0)?;
+            let offset = capability.offset;
+            if !self.attach_extended(physical, capability, allowed)? {
+                // The place of the list's head is kept for an anchor.
+                if offset != walk::EXTENDED_START {
+                    self.hide_header(offset);
                 }
+                continue;
+            }
+            match last {
+                Some((last, header)) => self.define_guest(last, SNAPSHOT, header.with_next(offset).0)?,
                 None if offset != walk::EXTENDED_START => {
                     let anchor = ExtendedHeader(0).with_next(offset);
                     self.define_guest(walk::EXTENDED_START, SNAPSHOT, anchor.0)?;
@@ -139,6 +188,39 @@ impl Function<'_> {
             }
             last = Some((offset, capability.header));
         }
+        self.hide_header(walk::EXTENDED_START);
         Ok(())
     }
+
+    /// Defines an extended capability, if a guest has it. Whether it has.
+    #[inline(never)]
+    fn attach_extended<H: Host>(
+        &mut self,
+        physical: &Reader<'_, '_, H>,
+        capability: walk::ExtendedCapability,
+        allowed: Allowed<'_>,
+    ) -> Result<bool, DefineError> {
+        let (offset, id) = (capability.offset, capability.header.id());
+        let (entry, scope) = (policy::extended(id), Scope::Extended(id));
+        if !allowed.shows(entry, scope, physical, offset) {
+            return Ok(false);
+        }
+        let length = allowed.length(entry, scope, physical, offset);
+        if !self.is_free(offset, length, EXTENDED_CONFIG_SIZE) {
+            self.refuse(Refusal::Capability);
+            return Ok(false);
+        }
+        let table = |number| table(entry, policy::extended_dword(id, number));
+        for number in 1..length.div_ceil(4) {
+            self.define_dword(physical, offset + number * 4, table(number))?;
+        }
+        self.attach_rules(physical, allowed.rules, scope, (offset, length), table)?;
+        self.define_guest(offset, SNAPSHOT, capability.header.with_next(0).0)?;
+        Ok(true)
+    }
+}
+
+/// How a dword is served by the tables: those of a capability that is hidden but for rules say nothing.
+const fn table(entry: Entry, dword: Dword) -> Dword {
+    if matches!(entry.guest, Visibility::Hidden) { Dword::HIDDEN } else { dword }
 }

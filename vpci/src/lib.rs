@@ -16,6 +16,7 @@ mod function;
 mod guest;
 mod guest_bar;
 mod guest_list;
+mod guest_rules;
 mod host;
 mod lists;
 mod map;

@@ -31,6 +31,8 @@ pub(crate) enum Effect {
     MsixControl,
     /// PMCSR, as a guest has it.
     PowerState,
+    /// VPD Address and the dword's other half, as a guest has it.
+    Vpd,
     /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset, which are counted.
     Reset,
 }

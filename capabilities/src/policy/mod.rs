@@ -15,7 +15,7 @@ mod table;
 pub use fold::{Dword, Entry, Tables};
 pub use header::HEADER;
 pub use length::Length;
-pub use rule::{Rule, RuleError, Scope};
+pub use rule::{BUILT_IN, KNOWN, Known, RawScope, Rule, RuleError, Scope};
 pub use table::{EXTENDED, STANDARD, extended, extended_dword, header_dword, standard, standard_dword};
 
 /// How a guest is served some bits of a register.

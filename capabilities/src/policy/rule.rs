@@ -33,6 +33,17 @@ impl Scope {
         }
     }
 
+    /// The scope as numbers.
+    #[must_use]
+    pub const fn raw(self) -> RawScope {
+        let (number, id) = match self {
+            Self::Bytes => (0, 0),
+            Self::Standard(id) => (1, id.0 as u16), // CAST: widening; `From` is not const.
+            Self::Extended(id) => (2, id.0),
+        };
+        RawScope { number, zero: 0, id }
+    }
+
     /// Whether no rule may show any of it. Bytes may lie in a capability of which this is true.
     #[must_use]
     pub fn is_floor(self) -> bool {
@@ -79,8 +90,22 @@ const VENDOR: u8 = 0x09;
 const VENDOR_EXTENDED: u16 = 0x000b;
 const DESIGNATED_VENDOR: u16 = 0x0023;
 
-/// Bits that a guest has beyond the tables.
+/// A [`Scope`] as numbers, which may name none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
+pub struct RawScope {
+    /// 0 bytes, 1 a standard capability, 2 an extended one.
+    pub number: u8,
+    /// 0.
+    pub zero: u8,
+    /// The capability's ID; 0 for bytes.
+    pub id: u16,
+}
+
+/// Bits that a guest has beyond the tables. What a toolstack gives is one as well: any bits are a rule, but not all of
+/// them pass [`check`](Self::check).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(C)]
 pub struct Rule {
     /// Vendor ID, or [`ANY`].
     pub vendor: u16,
@@ -91,13 +116,15 @@ pub struct Rule {
     /// What they are compared with.
     pub class_value: u32,
     /// What it is about.
-    pub scope: Scope,
+    pub scope: RawScope,
     /// Where it starts, a multiple of 4: relative to the capability, or in configuration space.
     pub offset: u16,
     /// Bytes, a multiple of 4.
     pub length: u16,
     /// The dword that tells a capability from others with its ID, relative to it.
     pub key_offset: u16,
+    /// 0.
+    pub zero: u16,
     /// The bits of that dword that are compared; 0 for any capability with the ID.
     pub key_mask: u32,
     /// What they are compared with.
@@ -125,30 +152,37 @@ impl Rule {
     ///
     /// It is malformed, or below the floor.
     pub fn check(&self) -> Result<(), RuleError> {
-        if self.is_malformed() {
-            return Err(RuleError::Malformed);
-        }
-        let in_header = self.scope == Scope::Bytes && self.offset < walk::STANDARD_START;
-        let written = self.write != 0 && !self.scope.allows_write();
-        if in_header || written || self.scope.is_floor() {
+        let scope = self.scope().filter(|scope| !self.is_malformed(*scope)).ok_or(RuleError::Malformed)?;
+        let in_header = scope == Scope::Bytes && self.offset < walk::STANDARD_START;
+        let written = self.write != 0 && !scope.allows_write();
+        if in_header || written || scope.is_floor() {
             return Err(RuleError::Floor);
         }
         Ok(())
     }
 
-    fn is_malformed(&self) -> bool {
-        let end = self.scope.end();
+    /// What it is about; `None` if it is malformed.
+    #[must_use]
+    pub const fn scope(&self) -> Option<Scope> {
+        let RawScope { number, zero, id } = self.scope;
+        if zero == 0 { Scope::from_raw(number, id) } else { None }
+    }
+
+    fn is_malformed(&self, scope: Scope) -> bool {
+        let end = scope.end();
         // CAST: widening; the sum of two words.
         let too_long = self.offset as u32 + self.length as u32 > end as u32;
         let key_too_far = self.key_offset >= end;
         let unaligned = (self.offset | self.length | self.key_offset) & 3 != 0;
         let never = self.class_value & !self.class_mask != 0 || self.key_value & !self.key_mask != 0;
         let device_of_nobody = self.vendor == ANY && self.device != ANY;
-        let key_of_bytes = self.scope == Scope::Bytes && (self.key_offset != 0 || self.key_mask != 0);
+        let key_of_bytes = scope == Scope::Bytes && (self.key_offset != 0 || self.key_mask != 0);
         let key_of_nothing = self.key_mask == 0 && self.key_offset != 0;
         let empty = self.length == 0 || self.read == 0;
         let blind = self.write & !self.read != 0;
+        let reserved = self.zero != 0;
         too_long
+            || reserved
             || key_too_far
             || unaligned
             || never
@@ -189,8 +223,13 @@ impl Rule {
         if offset < self.offset || offset - self.offset >= self.length {
             return (0, 0);
         }
-        let (read, write) = self.scope.free(offset);
-        (self.read & read, self.write & write)
+        match self.scope() {
+            Some(scope) => {
+                let (read, write) = scope.free(offset);
+                (self.read & read, self.write & write)
+            }
+            None => (0, 0),
+        }
     }
 }
 
@@ -212,10 +251,11 @@ const fn virtio(name: &'static str, number: u32, length: u16, why: &'static str)
         device: ANY,
         class_mask: 0,
         class_value: 0,
-        scope: Scope::Standard(CapabilityId(VENDOR)),
+        scope: Scope::Standard(CapabilityId(VENDOR)).raw(),
         offset: 0,
         length,
         key_offset: 0,
+        zero: 0,
         key_mask: 0xff00_0000,
         key_value: number << 24,
         read: u32::MAX,
@@ -253,17 +293,18 @@ mod tests {
         device: 0x1533,
         class_mask: 0xffff_ff00,
         class_value: 0x0200_0000,
-        scope: Scope::Standard(CapabilityId(VENDOR)),
+        scope: Scope::Standard(CapabilityId(VENDOR)).raw(),
         offset: 4,
         length: 8,
         key_offset: 4,
+        zero: 0,
         key_mask: 0xffff,
         key_value: 0x0023,
         read: 0xffff_ffff,
         write: 0x0000_ffff,
     };
     const BYTES: Rule =
-        Rule { scope: Scope::Bytes, offset: 0x40, key_offset: 0, key_mask: 0, key_value: 0, ..RULE };
+        Rule { scope: Scope::Bytes.raw(), offset: 0x40, key_offset: 0, key_mask: 0, key_value: 0, ..RULE };
 
     #[track_caller]
     fn malformed(rule: Rule) {
@@ -291,11 +332,12 @@ mod tests {
         assert_eq!(Rule { offset: 0x40, length: 0xfc0, ..BYTES }.check(), Ok(()));
         assert_eq!(Rule { offset: 0, length: 0xc0, key_offset: 0xbc, ..RULE }.check(), Ok(()));
         for id in [VENDOR_EXTENDED, DESIGNATED_VENDOR] {
-            let rule = Rule { scope: Scope::Extended(ExtendedId(id)), offset: 0, length: 0xf00, ..RULE };
+            let rule =
+                Rule { scope: Scope::Extended(ExtendedId(id)).raw(), offset: 0, length: 0xf00, ..RULE };
             assert_eq!(rule.check(), Ok(()));
         }
         // What nobody knows may be read.
-        let rule = Rule { scope: Scope::Extended(ExtendedId(0x7fff)), write: 0, ..RULE };
+        let rule = Rule { scope: Scope::Extended(ExtendedId(0x7fff)).raw(), write: 0, ..RULE };
         assert_eq!(rule.check(), Ok(()));
     }
 
@@ -309,7 +351,7 @@ mod tests {
         malformed(Rule { offset: 0xfffc, length: 0xfffc, ..RULE });
         malformed(Rule { offset: 0x1000, length: 4, ..BYTES });
         malformed(Rule { offset: 0xffc, ..BYTES });
-        malformed(Rule { scope: Scope::Extended(ExtendedId(VENDOR_EXTENDED)), length: 0xf00, ..RULE });
+        malformed(Rule { scope: Scope::Extended(ExtendedId(VENDOR_EXTENDED)).raw(), length: 0xf00, ..RULE });
     }
 
     #[test]
@@ -341,20 +383,20 @@ mod tests {
     #[test]
     fn no_rule_shows_what_is_below_the_floor() {
         for id in [0x05, 0x11, 0x14, 0x0c] {
-            floor(Rule { scope: Scope::Standard(CapabilityId(id)), write: 0, ..RULE });
+            floor(Rule { scope: Scope::Standard(CapabilityId(id)).raw(), write: 0, ..RULE });
         }
         for id in [0x000d, 0x000f, 0x0010, 0x0013, 0x0015, 0x001b, 0x001d, 0x0024] {
-            floor(Rule { scope: Scope::Extended(ExtendedId(id)), write: 0, ..RULE });
+            floor(Rule { scope: Scope::Extended(ExtendedId(id)).raw(), write: 0, ..RULE });
         }
     }
 
     #[test]
     fn only_what_is_a_vendors_is_written() {
         for id in (0..=0xff).filter(|id| *id != VENDOR) {
-            floor(Rule { scope: Scope::Standard(CapabilityId(id)), ..RULE });
+            floor(Rule { scope: Scope::Standard(CapabilityId(id)).raw(), ..RULE });
         }
         for id in (0..=0x100).filter(|id| *id != VENDOR_EXTENDED && *id != DESIGNATED_VENDOR) {
-            floor(Rule { scope: Scope::Extended(ExtendedId(id)), ..RULE });
+            floor(Rule { scope: Scope::Extended(ExtendedId(id)).raw(), ..RULE });
         }
         assert!(Scope::Bytes.allows_write() && !Scope::Bytes.is_floor());
     }
@@ -385,7 +427,8 @@ mod tests {
         assert_eq!(masks, [(0, 0), (u32::MAX, 0xffff), (u32::MAX, 0xffff), (0, 0)]);
         let whole = Rule { offset: 0, write: u32::MAX, ..RULE };
         assert_eq!(whole.masks(0), (0xffff_0000, 0xff00_0000));
-        let extended = Rule { scope: Scope::Extended(ExtendedId(VENDOR_EXTENDED)), length: 12, ..whole };
+        let extended =
+            Rule { scope: Scope::Extended(ExtendedId(VENDOR_EXTENDED)).raw(), length: 12, ..whole };
         let masks = [0, 4, 8, 12].map(|offset| extended.masks(offset));
         assert_eq!(masks, [(0, 0), (u32::MAX, 0), (u32::MAX, u32::MAX), (0, 0)]);
         assert_eq!(BYTES.masks(0x40), (u32::MAX, 0xffff));

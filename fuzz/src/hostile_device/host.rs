@@ -277,6 +277,10 @@ impl Host for HostileHost {
         true
     }
 
+    fn vpd_read(&self, _sbdf: Sbdf, address: u16) -> u32 {
+        u32::from(address) | 0x5650_0000
+    }
+
     fn is_shared(&self, _sbdf: Sbdf, _host: u64) -> bool {
         false
     }

@@ -149,6 +149,6 @@ mod tests {
 
     #[test]
     fn too_much_code_is_seen() {
-        assert_fails(".fill 21500, 1, 0x90", "", &["text"]);
+        assert_fails(".fill 43000, 1, 0x90", "", &["text"]);
     }
 }
