@@ -393,3 +393,26 @@ fn a_virtual_function_is_what_its_physical_function_says() {
     assert_eq!(machine.host.p2m().get(0xe0000), Some(0xf_00004));
     assert_eq!(machine.host.p2m().get(0xe0007), Some(0xf_00107));
 }
+
+#[test]
+fn a_bar_is_aligned_to_its_size() {
+    for (address, ok) in [(0xe000_0000, true), (0xe000_2000, false), (0xe000_0010, false)] {
+        let mut machine = Machine::default();
+        machine.plug(nvme());
+        let guest = GuestInfo { bars: placed(address), ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+        assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+        assert_eq!(machine.check_placement(0).is_ok(), ok, "{address:#x}");
+    }
+}
+
+#[test]
+fn a_shared_page_is_refused_before_firmware_places_it() {
+    let mut machine = Machine::default();
+    machine.host.share(0xfe000);
+    machine.plug(Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0800, 0x100));
+    let guest = GuestInfo { by_firmware: true, ..GuestInfo::NONE };
+    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+    assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+    assert_eq!(machine.check_placement(0), Err(AttachError::Placement));
+}

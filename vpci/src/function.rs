@@ -142,8 +142,10 @@ impl Function<'_> {
         let mut value = 0;
         while !left.is_empty() {
             let piece = register.piece(left);
-            if register.hardware & piece.lanes.mask() != 0 {
-                value |= self.read_lanes(host, base, piece.lanes);
+            // What a guest reaches of a register, it reaches in accesses of its own width.
+            let lanes = if self.is_guest() { left.and(piece.lanes) } else { piece.lanes };
+            if register.hardware & lanes.mask() != 0 {
+                value |= self.read_lanes(host, base, lanes);
             }
             left = left.without(piece.lanes);
         }
@@ -230,7 +232,6 @@ impl Function<'_> {
                 continue;
             }
             if register.hardware & piece.lanes.mask() != 0 {
-                // What a guest reaches of a register, it reaches in accesses of its own width.
                 let whole = if self.is_guest() { lanes } else { piece.lanes };
                 self.write_through(host, &register, base, whole, lanes, data);
             }

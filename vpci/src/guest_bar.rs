@@ -31,6 +31,11 @@ impl Bar {
         }
     }
 
+    /// Whether it is of memory: the only ones that are mapped.
+    const fn is_memory(&self) -> bool {
+        matches!(self.kind, BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom)
+    }
+
     /// What a page of it is moved by, from host to guest.
     const fn distance(&self) -> u64 {
         self.guest.wrapping_sub(self.address)
@@ -67,7 +72,7 @@ impl Function<'_> {
         for (bar, address) in self.state.bars.iter_mut().zip(info.guest.bars) {
             let address = address.filter(|_| bar.size != 0);
             bar.placed = address.is_some();
-            bar.guest = address.unwrap_or(0) & bar.size.wrapping_neg();
+            bar.guest = address.unwrap_or(0);
         }
         for number in 0..header::BARS {
             let offset = header::BAR0 + number * 4;
@@ -194,18 +199,31 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// [`AttachError::Placement`]: one is over memory or something else that the guest has, over another BAR, at another
-    /// place in its page than in the host, not below 4 GiB where it has 32 bits, or shares its host page with another
-    /// function.
+    /// [`AttachError::Placement`]: one is over memory or something else that the guest has, over another BAR, not aligned
+    /// to its size, at another place in its page than in the host, not below 4 GiB where it has 32 bits, or shares its
+    /// host page with another function.
     pub fn check_placement<H: Host, S: Siblings>(&self, host: &H, siblings: &S) -> Result<(), AttachError> {
-        let stand = !self.is_guest() || (0..BARS).all(|at| self.may_stand(host, siblings, at));
-        if stand { Ok(()) } else { Err(AttachError::Placement) }
+        let stand = || (0..BARS).all(|at| self.may_stand(host, siblings, at));
+        let good = !self.is_guest() || stand() && self.has_its_pages_alone(host);
+        if good { Ok(()) } else { Err(AttachError::Placement) }
+    }
+
+    /// Whether the host pages of BARs that do not fill them, and are or will be placed, are this function's alone
+    /// (XSA-461).
+    fn has_its_pages_alone<H: Host>(&self, host: &H) -> bool {
+        self.state.bars.iter().all(|bar| {
+            let alone = bar.size >= PAGE_SIZE || !bar.is_memory() || !bar.placed && !self.state.by_firmware;
+            alone || !host.is_shared(self.state.sbdf(), bar.address >> PAGE_SHIFT)
+        })
     }
 
     /// Whether BAR number `at` can be where it is; so can one that has no address.
     pub(crate) fn may_stand<H: Host, S: Siblings>(&self, host: &H, siblings: &S, at: usize) -> bool {
-        let Some(bar) = self.state.bars.get(at) else { return true };
-        if !bar.placed || !matches!(bar.kind, BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom) {
+        let Some(bar) = self.state.bars.get(at).filter(|bar| bar.placed) else { return true };
+        if bar.guest & bar.size.wrapping_sub(1) != 0 {
+            return false;
+        }
+        if !bar.is_memory() {
             return true;
         }
         let Some(pages) = bar.pages() else { return false };
@@ -224,12 +242,7 @@ impl Function<'_> {
                 present |= other.presence != Presence::Absent;
             }
         }
-        alone && (present || host.may_place(pages)) && self.host_pages_are_its_own(host, bar)
-    }
-
-    /// Whether the host pages of a BAR that does not fill them are its function's alone (XSA-461).
-    fn host_pages_are_its_own<H: Host>(&self, host: &H, bar: &Bar) -> bool {
-        bar.size >= PAGE_SIZE || !host.is_shared(self.state.sbdf(), bar.address >> PAGE_SHIFT)
+        alone && (present || host.may_place(pages))
     }
 
     /// Mapping failed: what was asked for last is taken back, in the guest's registers as well.
@@ -252,8 +265,9 @@ impl Function<'_> {
 /// The pages of a BAR with its neighbours in them are the guest's, the bytes around it are nobody's.
 pub(crate) fn owns(bars: &[Bar], address: u64) -> bool {
     let inside = |bar: &Bar| {
-        let memory = matches!(bar.kind, BarKind::Memory32 | BarKind::Memory64) && bar.placed;
-        memory && address.checked_sub(bar.guest).is_some_and(|offset| offset < bar.size)
+        bar.is_memory()
+            && bar.placed
+            && address.checked_sub(bar.guest).is_some_and(|offset| offset < bar.size)
     };
     bars.iter().any(inside)
 }
