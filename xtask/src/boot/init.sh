@@ -1,63 +1,10 @@
 #!/bin/busybox sh
-# dom0's first process: exercises every device and reports over the second serial port, one line a report:
-#   step NAME                       what starts now
-#   check DEVICE NAME ok|fail|skip DETAIL
-#   block NAME / = LINE ... / end   several lines of text
-#   ask WHAT                        waits for a line from the other side
-# /devices has a line for each device: name, address, driver, kind. /settings has shell variables.
-# stderr and the kernel's messages go to Xen's console.
+# dom0's first process: exercises every device and reports (see common.sh).
+# /devices has a line for each device: name, address, driver, kind.
 
-/bin/busybox mkdir -p /sbin /usr/bin /usr/sbin /proc /sys /dev /tmp
-/bin/busybox --install -s
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-stty -F /dev/ttyS1 raw -echo 115200
-exec 3<>/dev/ttyS1
-. /settings
+. /common.sh
 
-pci=/sys/bus/pci
-
-say() { echo "$*" >&3; }
-step() { say "step $*"; }
-ask() { say "ask $*"; read -r answer <&3; }
-
-# block NAME COMMAND: what the command prints.
-block() {
-    say "block $1"
-    shift
-    "$@" | sed 's/^/= /' >&3
-    say end
-}
-
-# check DEVICE NAME COMMAND: a verdict; the command leaves its detail in $why, and returns 2 where there is nothing to check.
-check() {
-    subject=$1 property=$2
-    shift 2
-    why=
-    "$@"
-    case $? in
-    0) verdict=ok ;;
-    2) verdict=skip ;;
-    *) verdict=fail ;;
-    esac
-    say "check $subject $property $verdict $why"
-}
-
-# until_true SECONDS COMMAND
-until_true() {
-    tries=$(($1 * 20))
-    shift
-    while ! "$@"; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || return 1
-        usleep 50000
-    done
-}
-
-sum() { sha256sum | cut -c 1-64; }
 is_bound() { [ -e "$pci/drivers/$2/$1" ]; }
-exists() { [ -e "$1" ]; }
 bound() { until_true 20 is_bound "$1" "$2" || { why="$2 is not bound"; return 1; }; }
 
 # Each kind has io_KIND ADDRESS [full]: proves that the device moves data, and sets $why.
@@ -265,12 +212,6 @@ replug_all() {
         bound "$address" "$driver" && "io_$kind" "$address" || { why="$name: $why"; return 1; }
     done </devices
     why="$storm times"
-}
-
-load_modules() {
-    for module in $modules; do
-        exists "/sys/module/${module//-/_}" || insmod "/modules/$module.ko" || say "note cannot load $module"
-    done
 }
 
 exercise() {

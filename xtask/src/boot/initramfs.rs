@@ -15,6 +15,9 @@ use cpio::newc::{Builder, trailer};
 use super::devices::{DEVICES, MODULES};
 use crate::{packages, run, ui};
 
+/// What dom0's first process begins with.
+pub(super) const COMMON: &[u8] = include_bytes!("common.sh");
+
 const DIRECTORY: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
 const CHARACTER: u32 = 0o020_600;
@@ -50,11 +53,11 @@ impl Kernel {
         Ok(Self { image, modules: only(&root.join("lib/modules"), "")? })
     }
 
-    /// The files to load for [`MODULES`], what a module needs before it.
-    fn closure(&self) -> Result<Vec<PathBuf>> {
+    /// The files to load for these modules, what a module needs before it.
+    fn closure(&self, modules: &[&str]) -> Result<Vec<PathBuf>> {
         let dep = self.modules.join("modules.dep");
         let text = fs::read_to_string(&dep).with_context(|| format!("cannot read {}", dep.display()))?;
-        load_order(&text, MODULES).map(|files| files.iter().map(|f| self.modules.join(f)).collect())
+        load_order(&text, modules).map(|files| files.iter().map(|f| self.modules.join(f)).collect())
     }
 }
 
@@ -122,10 +125,41 @@ fn load_order(dep: &str, wanted: &[&str]) -> Result<Vec<String>> {
 }
 
 /// A cpio archive in the making.
-struct Archive<W: Write> {
+pub(super) struct Archive<W: Write> {
     out: W,
     inode: u32,
     directories: Vec<PathBuf>,
+}
+
+impl Archive<BufWriter<fs::File>> {
+    /// Starts the archive of a root file system with a first process, busybox and a console.
+    pub(super) fn create(to: &Path, init: &[u8]) -> Result<Self> {
+        let out =
+            BufWriter::new(fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?);
+        let mut archive = Self { out, inode: 0, directories: Vec::new() };
+        archive.file("init", init)?;
+        archive.parents("dev/console")?;
+        archive.entry("dev/console", |b| b.mode(CHARACTER).rdev_major(5).rdev_minor(1), &[])?;
+        archive.copy(Path::new("/bin/busybox"), "bin/busybox")?;
+        Ok(archive)
+    }
+
+    /// Adds kernel modules with what they need, and returns their names in the order to load them.
+    pub(super) fn modules(&mut self, kernel: &Kernel, wanted: &[&str]) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for module in kernel.closure(wanted)? {
+            let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.copy(&module, &format!("modules/{name}"))?;
+            names.push(stem(&name).to_owned());
+        }
+        Ok(names)
+    }
+
+    /// Ends it.
+    pub(super) fn finish(self) -> Result<()> {
+        trailer(self.out)?.flush()?;
+        Ok(())
+    }
 }
 
 impl<W: Write> Archive<W> {
@@ -138,7 +172,8 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
+    /// Adds a file.
+    pub(super) fn file(&mut self, name: &str, content: &[u8]) -> Result<()> {
         self.parents(name)?;
         self.entry(name, |b| b.mode(EXECUTABLE), content)
     }
@@ -157,7 +192,8 @@ impl<W: Write> Archive<W> {
         Ok(())
     }
 
-    fn copy(&mut self, from: &Path, name: &str) -> Result<()> {
+    /// Adds a file of the host's.
+    pub(super) fn copy(&mut self, from: &Path, name: &str) -> Result<()> {
         let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(name, &content)
     }
@@ -170,25 +206,16 @@ pub(crate) fn write(
     settings: &BTreeMap<&str, String>,
     payload: &[u8],
 ) -> Result<()> {
-    let out = BufWriter::new(fs::File::create(to).with_context(|| format!("cannot write {}", to.display()))?);
-    let mut archive = Archive { out, inode: 0, directories: Vec::new() };
-    archive.file("init", include_bytes!("init.sh"))?;
+    let mut archive = Archive::create(to, include_bytes!("init.sh"))?;
+    archive.file("common.sh", COMMON)?;
     archive.file("udhcpc.sh", include_bytes!("udhcpc.sh"))?;
-    archive.parents("dev/console")?;
-    archive.entry("dev/console", |b| b.mode(CHARACTER).rdev_major(5).rdev_minor(1), &[])?;
-    archive.copy(Path::new("/bin/busybox"), "bin/busybox")?;
     let lspci = Path::new("/usr/bin/lspci");
     archive.copy(lspci, "usr/bin/lspci")?;
     archive.copy(Path::new("/usr/bin/setpci"), "usr/bin/setpci")?;
     for library in libraries(&run::output(Command::new("ldd").arg(lspci))?) {
         archive.copy(Path::new(library), library.trim_start_matches('/'))?;
     }
-    let mut modules = Vec::new();
-    for module in kernel.closure()? {
-        let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        archive.copy(&module, &format!("modules/{name}"))?;
-        modules.push(stem(&name).to_owned());
-    }
+    let modules = archive.modules(kernel, MODULES)?;
     let mut text = format!("modules='{}'\n", modules.join(" "));
     for (name, value) in settings {
         writeln!(text, "{name}='{value}'")?;
@@ -200,8 +227,7 @@ pub(crate) fn write(
     }
     archive.file("devices", devices.as_bytes())?;
     archive.file("payload", payload)?;
-    trailer(archive.out)?.flush()?;
-    Ok(())
+    archive.finish()
 }
 
 /// The files that `ldd` names.

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -238,6 +238,24 @@ fn echo(stream: TcpStream) -> Result<()> {
     reader.read_exact(&mut data)?;
     reader.into_inner().write_all(&data)?;
     Ok(())
+}
+
+/// Boots a machine for each of these, side by side where that is well.
+pub(crate) fn each<T: Send>(iommus: &[Iommu], boot: impl Fn(Iommu) -> Result<T> + Sync) -> Result<Vec<T>> {
+    // A machine runs beside another only where its virtual CPUs have CPUs of their own: with fewer, those that wait for
+    // each other spin, and QEMU delivers interrupts twice more often.
+    let at_once = thread::available_parallelism()?.get() / CPUS;
+    let mut all = Vec::new();
+    for group in iommus.chunks(at_once.max(1)) {
+        let results: Vec<_> = thread::scope(|scope| {
+            let running: Vec<_> = group.iter().map(|iommu| scope.spawn(|| boot(*iommu))).collect();
+            running.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for result in results {
+            all.push(result.map_err(|_| anyhow!("a boot's thread panicked"))??);
+        }
+    }
+    Ok(all)
 }
 
 /// Where a boot keeps its disks and logs.

@@ -1,17 +1,18 @@
 //! `cargo xtask boot`: real Xen, a real dom0, devices that are worked with.
 
-use std::{collections::BTreeMap, path::PathBuf, thread, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    packages, ui,
+    packages,
     xen::{Build, Options},
 };
 
 mod compare;
 mod devices;
+mod guest;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     /// The IOMMU of the machine.
     #[arg(long, value_enum, default_value_t = Which::Both)]
     iommu: Which,
+    /// Start guests that own the devices, instead of driving them in dom0.
+    #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
+    guest: bool,
     /// Build Xen with its assertions.
     #[arg(long)]
     debug: bool,
@@ -106,6 +110,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return regression::run(&options(true), iommus, timeout, args.json);
     }
     let kernel = Kernel::get()?;
+    let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
+    if args.guest {
+        let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
+        return guest::run(&guest::Plan { xen, kernel: &kernel, iommus, limits, attempts, json });
+    }
     let mut variants: Vec<(&'static str, Build)> = Vec::new();
     if !args.c_vpci {
         variants.push(("rust", Build::make(&options(true))?));
@@ -117,30 +126,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         kernel: &kernel,
         data: &Data::draw()?,
         echo_port: machine::echo_server()?,
-        limits: Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) },
+        limits,
         stress: !args.quick,
         hide: !args.compare,
         attempts: args.attempts,
     };
-    // A machine runs beside another only where its virtual CPUs have CPUs of their own: with fewer, those that wait for
-    // each other spin, and QEMU delivers interrupts twice more often.
-    let at_once = thread::available_parallelism()?.get() / machine::CPUS;
-    let boots_of = |(variant, build): &(&'static str, Build), iommus: &[Iommu]| -> Result<Vec<Booted>> {
-        let results: Vec<_> = thread::scope(|scope| {
-            let start = |iommu: &Iommu| {
-                let (plan, iommu) = (&plan, *iommu);
-                scope.spawn(move || boot(variant, build, iommu, plan))
-            };
-            let running: Vec<_> = iommus.iter().map(start).collect();
-            running.into_iter().map(thread::ScopedJoinHandle::join).collect()
-        });
-        results.into_iter().map(|r| r.map_err(|_| anyhow!("a boot's thread panicked"))?).collect()
-    };
     let mut boots = Vec::new();
-    for variant in &variants {
-        for group in iommus.chunks(at_once.max(1)) {
-            boots.extend(boots_of(variant, group)?);
-        }
+    for (variant, build) in &variants {
+        boots.extend(machine::each(iommus, |iommu| boot(variant, build, iommu, &plan))?);
     }
     let differences = if args.compare { compare(&boots, iommus)? } else { Vec::new() };
     report::Report::new(&boots, differences).finish(args.json)
@@ -192,22 +185,7 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
     initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
     let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive, options: &options };
     let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
-    let mut attempts = 1;
-    let (seen, result) = loop {
-        let (seen, result) = session.run();
-        match result {
-            Err(error) if attempts < plan.attempts && session::emulator_is_suspect(&error) => {
-                ui::say(format!("{error:#}"));
-                ui::say(format!(
-                    "{}: this can be QEMU's own fault, so it gets another attempt",
-                    session.name
-                ));
-                session.keep_log(attempts)?;
-                attempts += 1;
-            }
-            result => break (seen, result),
-        }
-    };
+    let (attempts, seen, result) = session.run_attempts(plan.attempts)?;
     let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress, plan.hide);
     let lspci = compare::unpack(seen.transcript.block("lspci"));
     if let Ok(text) = &lspci {

@@ -43,6 +43,8 @@ pub(crate) enum Event {
 pub(crate) struct Transcript {
     pub checks: Vec<Check>,
     pub blocks: BTreeMap<String, Vec<String>>,
+    /// Whatever else there was to say.
+    pub notes: Vec<String>,
     /// Where the exercise is.
     pub step: Option<String>,
     block: Option<String>,
@@ -71,6 +73,10 @@ impl Transcript {
             "step" => {
                 self.step = Some(rest.to_owned());
                 Event::Step(rest.to_owned())
+            }
+            "note" => {
+                self.notes.push(rest.to_owned());
+                Event::None
             }
             "ask" => Event::Ask(rest.to_owned()),
             "bye" => Event::Bye,
@@ -157,6 +163,8 @@ mod tests {
         t.take("end");
         t.take("= stray");
         assert_eq!(t.block("lspci"), ["00:00.0 Host", ""]);
+        assert_eq!(t.take("note a b"), Event::None);
+        assert_eq!(t.notes, ["a b"]);
         assert_eq!(t.take("ask before"), Event::Ask("before".into()));
         assert_eq!(t.take("bye"), Event::Bye);
         assert_eq!(t.step.as_deref(), Some("first exercise"));

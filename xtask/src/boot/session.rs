@@ -1,7 +1,7 @@
 //! One boot from power on to power off: listens to Xen and to dom0, answers, and notices what goes wrong.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs::File,
     io::{BufRead as _, BufReader, Read, Write as _},
     path::PathBuf,
@@ -34,9 +34,13 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(crate) struct Seen {
     pub transcript: Transcript,
+    /// What guests said, by domain.
+    pub guests: BTreeMap<u16, Transcript>,
     /// What Xen says that dom0 holds, before and after the stress.
     pub before: Option<XenState>,
     pub after: Option<XenState>,
+    /// Accesses of devices that the IOMMU did not let through, as Xen reports them.
+    pub faults: Vec<String>,
     /// Disks (by device) that hold, seen from outside, what they should.
     pub disks: Vec<(String, bool)>,
     pub seconds: f32,
@@ -77,19 +81,39 @@ impl Session<'_> {
     }
 
     /// Puts the log of a failed attempt aside.
-    pub(crate) fn keep_log(&self, attempt: u32) -> Result<()> {
+    fn keep_log(&self, attempt: u32) -> Result<()> {
         let directory = self.directory()?;
         std::fs::rename(directory.join("console.log"), directory.join(format!("console-{attempt}.log")))?;
         Ok(())
     }
 
     /// Boots, and returns what was seen together with what ended it early, if anything did.
-    pub(crate) fn run(&self) -> (Seen, Result<()>) {
+    fn run(&self) -> (Seen, Result<()>) {
         let mut seen = Seen::default();
         let started = Instant::now();
         let result = self.drive(&mut seen);
         seen.seconds = started.elapsed().as_secs_f32();
         (seen, result)
+    }
+
+    /// Likewise, again where QEMU is suspect. Returns also how often it was tried.
+    pub(crate) fn run_attempts(&self, most: u32) -> Result<(u32, Seen, Result<()>)> {
+        let mut attempts = 1;
+        loop {
+            let (seen, result) = self.run();
+            match result {
+                Err(error) if attempts < most && emulator_is_suspect(&error) => {
+                    ui::say(format!("{error:#}"));
+                    ui::say(format!(
+                        "{}: this can be QEMU's own fault, so it gets another attempt",
+                        self.name
+                    ));
+                    self.keep_log(attempts)?;
+                    attempts += 1;
+                }
+                result => return Ok((attempts, seen, result)),
+            }
+        }
     }
 
     fn drive(&self, seen: &mut Seen) -> Result<()> {
@@ -170,7 +194,23 @@ impl Running<'_> {
                     Event::Bye => done = true,
                     Event::Checked(_) | Event::None => {}
                 },
-                Some(Line::Xen(_) | Line::Closed) => {}
+                Some(Line::Xen(line)) => {
+                    if is_fault(&line) {
+                        seen.faults.push(line.clone());
+                    }
+                    if let Some((domain, line)) = said_by_guest(&line) {
+                        let event = seen.guests.entry(domain).or_default().take(line);
+                        if let Event::Checked(c) = event
+                            && c.verdict == Verdict::Fail
+                        {
+                            ui::say(format!(
+                                "{}: guest {domain}: {} {} FAILED: {}",
+                                self.name, c.device, c.name, c.detail
+                            ));
+                        }
+                    }
+                }
+                Some(Line::Closed) => {}
             }
         }
     }
@@ -237,6 +277,17 @@ impl Running<'_> {
     }
 }
 
+/// Whether a line of Xen's console is about an access that the IOMMU stopped.
+fn is_fault(line: &str) -> bool {
+    line.contains("IO_PAGE_FAULT") || (line.contains("[VT-D]DMAR:[") && line.contains("fault addr"))
+}
+
+/// A guest's domain and what it reports, if that is what a line of Xen's console is: `(d1) ... @k check ...`.
+fn said_by_guest(line: &str) -> Option<(u16, &str)> {
+    let (domain, rest) = line.split_once("(d")?.1.split_once(')')?;
+    Some((domain.parse().ok()?, rest.split_once("@k ")?.1))
+}
+
 /// Xen may put `[2026-11-21 00:00:00] ` in front.
 fn without_time(text: &str) -> &str {
     if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, rest)| rest) } else { text }
@@ -249,7 +300,7 @@ fn without_time(text: &str) -> &str {
 /// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path, where it hits the stack
 /// guard of `ENTRY_TRAMPOLINE` or ends in a triple fault, or with a lock held, where dom0 stalls. Kicks come late on a busy
 /// machine. Both vPCIs meet it. Only the first two are put down to QEMU, and the summary counts them: a stall or a hang can as well be a deadlock in Xen, and what Xen itself says is never QEMU's fault.
-pub(crate) fn emulator_is_suspect(error: &anyhow::Error) -> bool {
+fn emulator_is_suspect(error: &anyhow::Error) -> bool {
     let error = error.to_string();
     error.contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit") || error.contains("Triple fault")
 }
@@ -285,6 +336,22 @@ pub(crate) fn last_words(session: &Session<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hears_guests() {
+        let text = "(d12) [    1.5] @k check nvme dma ok";
+        assert_eq!(said_by_guest(text), Some((12, "check nvme dma ok")));
+        assert_eq!(said_by_guest("(XEN) [2026] (d1) @k bye"), Some((1, "bye")));
+        assert_eq!(said_by_guest("(d1) hello"), None);
+        assert_eq!(said_by_guest("(done) @k bye"), None);
+    }
+
+    #[test]
+    fn knows_faults() {
+        assert!(is_fault("(XEN) AMD-Vi: IO_PAGE_FAULT: 0000:00:02.0 d3 addr 00000000fffdf8f2 flags 0x8 I"));
+        assert!(is_fault("(XEN) [VT-D]DMAR:[DMA Write] Request device [0000:00:02.0] fault addr 7f000"));
+        assert!(!is_fault("(XEN) [VT-D]d3:PCIe: map 0000:00:02.0"));
+    }
 
     #[test]
     fn knows_trouble() {

@@ -72,6 +72,11 @@ impl Build {
         Ok(build)
     }
 
+    /// Where `public/`, the headers of its interfaces, is.
+    pub(crate) fn include(&self) -> PathBuf {
+        self.xen.with_file_name("include")
+    }
+
     fn made(tree: &Path) -> Result<Self> {
         let (xen, efi) = (tree.join("xen/xen"), tree.join("xen/xen.efi"));
         ensure!(xen.exists(), "there is no {}", xen.display());

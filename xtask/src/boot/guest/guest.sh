@@ -1,0 +1,65 @@
+#!/bin/busybox sh
+# dom0's first process for `cargo xtask boot --guest`: starts guests and reports (see common.sh). What the loader prints goes out
+# as `note guest ROW ROUND LINE`. /rows has a line for each row of the table: MODE NAME TIMES OPTIONS. MODE is `with` for guests
+# that run beside those of the next line.
+
+. /common.sh
+
+# launch NAME ROUND OPTION...
+launch() {
+    row=$1 round=$2
+    shift 2
+    loader run "$@" >"/tmp/$row.$round" 2>&1
+    sed "s/^/note guest $row $round /" "/tmp/$row.$round" >&3
+}
+
+# rounds NAME TIMES OPTIONS
+rounds() {
+    eval "set -- $1 $2 $3"
+    last=$2 name=$1
+    shift 2
+    for turn in $(seq "$last"); do
+        launch "$name" "$turn" "$@"
+    done
+}
+
+# Everything that the guests get is dom0's first: its driver lets go of it.
+let_go() {
+    for address in $devices; do
+        until_true 20 exists "$pci/devices/$address/driver" || { why="$address has no driver"; return 1; }
+    done
+    for address in $devices; do
+        echo "$address" >"$pci/devices/$address/driver/unbind" || { why="cannot unbind $address"; return 1; }
+    done
+    why=$devices
+}
+
+# Memory that Xen has scrubbed or freed late is not free at once.
+state() {
+    usleep 300000
+    loader state
+}
+
+dmesg -n 4
+step "loading the drivers"
+load_modules
+check dom0 let-go let_go
+for address in $devices; do
+    block "query $address" loader query "$address"
+done
+
+running=
+while read -r mode name times options; do
+    step "$name"
+    rounds "$name" "$times" "$options" &
+    running="$running $!"
+    [ "$mode" = with ] || { wait $running; running=; }
+    # What the first guest needs of dom0 and of Xen stays.
+    [ "$name" = first ] && { block state-before state; ask before; }
+done </rows
+block state-after state
+ask after
+block problems sh -c 'dmesg | grep -E "BUG|Oops|Call Trace|WARNING:|hung task|DMAR.*fault|nobody cared"'
+say "bye"
+sync
+poweroff -f

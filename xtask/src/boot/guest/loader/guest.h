@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/* A PVH guest: what it is to be, and how it is laid out. */
+#ifndef LOADER_GUEST_H
+#define LOADER_GUEST_H
+
+#include "xen.h"
+
+#define MIB (1UL << 20)
+
+/*
+ * Guest physical addresses. RAM goes from 0 to the guest's size, but for the hole that PCs have; above it nothing is but BARs.
+ */
+#define LOW_END 0xa0000UL
+#define ACPI_AT 0xe0000UL
+#define HIGH_START MIB
+#define HOLE_START 0xc0000000UL
+#define HOLE_END 0xfec00000UL
+#define MAX_MEMORY (HOLE_START / MIB)
+
+#define MAX_DEVICES 8
+#define MAX_VCPUS 8
+
+/* The slot is left to Xen. */
+#define FIRST_FREE (~0U)
+
+struct device {
+    uint32_t host;          /* its address on the machine */
+    uint32_t guest;         /* its address in the guest, or FIRST_FREE until it is placed */
+    struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS];
+};
+
+struct guest {
+    domid_t domain;
+    bool exists;
+    unsigned long memory;   /* MiB */
+    unsigned int vcpus;
+    bool vpci;              /* has emulated configuration space */
+    bool acpi;
+    bool firmware_bars;     /* BARs are placed by the guest, once */
+    const char *kernel, *initrd, *command_line;
+    struct device devices[MAX_DEVICES];
+    unsigned int nr_devices;
+    uint64_t next_bar;      /* where the hole is still free */
+};
+
+/* All of these say what failed, and return false then. */
+
+/* domain.c */
+bool guest_create(struct guest *g);
+bool guest_populate(struct guest *g);
+bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info);
+/* Takes the domain away, and waits until it is gone. */
+bool domain_destroy(domid_t domain);
+/* Waits for the domain to shut down, as long as so many seconds. */
+bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason);
+
+/* device.c */
+/* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */
+bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS]);
+bool guest_add_device(struct guest *g, struct device *device);
+/* Prints `audit SBDF REASON COUNT` lines, and `ring SBDF SEQUENCE REASON OFFSET BYTES VALUE`, the newest first. */
+bool device_audit(domid_t domain, uint32_t host);
+/* [SSSS:]BB:DD.F */
+bool parse_sbdf(const char *text, uint32_t *sbdf);
+const char *show_sbdf(uint32_t sbdf);
+
+/* image.c */
+bool guest_copy(struct guest *g, uint64_t at, const void *from, size_t size);
+bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info);
+
+/* acpi.c: the tables, as they are at ACPI_AT. */
+size_t acpi_build(uint8_t *at, size_t room, unsigned int vcpus);
+
+#endif

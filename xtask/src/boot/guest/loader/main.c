@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/*
+ * Starts PVH guests from dom0, by Xen's public hypercalls alone. What it finds out goes to stdout, a line each; what went
+ * wrong likewise, as `failed STEP: ERRNO (text)`.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest.h"
+
+static int usage(void)
+{
+    fputs("loader run OPTION...         starts a guest, waits until it shuts down, takes it away\n"
+          "loader start OPTION...       starts it only, and prints `domain N`\n"
+          "    --kernel FILE            an ELF file with a PVH entry\n"
+          "    --initrd FILE\n"
+          "    --cmdline TEXT\n"
+          "    --memory MIB             32 if not given\n"
+          "    --vcpus N                1 if not given\n"
+          "    --device SBDF[@SLOT[.F]] a device, and where on bus 0 the guest sees it (hexadecimal); may be repeated\n"
+          "    --firmware-bars          the guest places the BARs\n"
+          "    --no-acpi                no ACPI tables\n"
+          "    --no-vpci                no PCI at all\n"
+          "    --seconds N              how long to wait; 60 if not given\n"
+          "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
+          "loader destroy DOMAIN        takes it away\n"
+          "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
+          "loader query SBDF            a device's BARs\n"
+          "loader state                 domains, and free memory\n",
+          stderr);
+
+    return 2;
+}
+
+static const char *reason_name(unsigned int reason)
+{
+    static const char *const names[] = { "poweroff", "reboot", "suspend", "crash", "watchdog", "soft-reset" };
+
+    return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
+}
+
+static bool number(const char *text, unsigned long least, unsigned long most, unsigned long *value)
+{
+    char *end;
+
+    *value = strtoul(text, &end, 0);
+
+    return *text && !*end && *value >= least && *value <= most;
+}
+
+/* SBDF[@SLOT[.FUNCTION]] */
+static bool parse_device(char *text, struct device *device)
+{
+    char *where = strchr(text, '@');
+    unsigned int slot, function = 0;
+    int used = 0;
+
+    device->guest = FIRST_FREE;
+    if ( where )
+    {
+        *where++ = 0;
+        if ( (sscanf(where, "%2x.%1x%n", &slot, &function, &used) != 2 || where[used]) &&
+             (function = 0, sscanf(where, "%2x%n", &slot, &used) != 1 || where[used]) )
+            return false;
+        if ( slot > 31 || function > 7 )
+            return false;
+        device->guest = slot << 3 | function;
+    }
+
+    return parse_sbdf(text, &device->host);
+}
+
+struct options {
+    struct guest guest;
+    unsigned long seconds;
+};
+
+static bool parse(int argc, char **argv, struct options *o)
+{
+    static const struct option known[] = {
+        { "kernel", required_argument, NULL, 'k' },
+        { "initrd", required_argument, NULL, 'i' },
+        { "cmdline", required_argument, NULL, 'c' },
+        { "memory", required_argument, NULL, 'm' },
+        { "vcpus", required_argument, NULL, 'v' },
+        { "device", required_argument, NULL, 'd' },
+        { "firmware-bars", no_argument, NULL, 'f' },
+        { "no-acpi", no_argument, NULL, 'A' },
+        { "no-vpci", no_argument, NULL, 'P' },
+        { "seconds", required_argument, NULL, 's' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct guest *g = &o->guest;
+    unsigned long vcpus = 1;
+    bool good = true;
+    int which;
+
+    *o = (struct options) {
+        .guest = { .memory = 32, .vpci = true, .acpi = true, .command_line = "", .next_bar = HOLE_START },
+        .seconds = 60,
+    };
+    while ( good && (which = getopt_long(argc, argv, "", known, NULL)) != -1 )
+        switch ( which )
+        {
+        case 'k': g->kernel = optarg; break;
+        case 'i': g->initrd = optarg; break;
+        case 'c': g->command_line = optarg; break;
+        case 'm': good = number(optarg, 4, MAX_MEMORY, &g->memory); break;
+        case 'v': good = number(optarg, 1, MAX_VCPUS, &vcpus); break;
+        case 'd':
+            good = g->nr_devices < MAX_DEVICES && parse_device(optarg, &g->devices[g->nr_devices++]);
+            break;
+        case 'f': g->firmware_bars = true; break;
+        case 'A': g->acpi = false; break;
+        case 'P': g->vpci = false; break;
+        case 's': good = number(optarg, 1, 3600, &o->seconds); break;
+        default: good = false; break;
+        }
+    g->vcpus = vcpus;
+
+    return good && optind == argc && g->kernel;
+}
+
+static bool start(struct guest *g)
+{
+    uint32_t entry = 0, start_info = 0;
+
+    if ( !guest_create(g) || !guest_populate(g) )
+        return false;
+    for ( unsigned int i = 0; i < g->nr_devices; i++ )
+        if ( !guest_add_device(g, &g->devices[i]) )
+            return false;
+
+    return guest_load(g, &entry, &start_info) && guest_start(g, entry, start_info);
+}
+
+/* Waits for a domain's end and says how it ended. */
+static bool ended(domid_t domain, unsigned int seconds)
+{
+    unsigned int reason;
+
+    if ( !domain_wait(domain, seconds, &reason) )
+        return false;
+    printf("shutdown %s\n", reason_name(reason));
+
+    return true;
+}
+
+static int run(int argc, char **argv, bool whole)
+{
+    struct options o;
+    struct guest *g = &o.guest;
+    bool good;
+
+    if ( !parse(argc, argv, &o) )
+        return usage();
+    good = start(g);
+    if ( good && !whole )
+        return 0;
+    good = good && ended(g->domain, o.seconds);
+    for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
+        device_audit(g->domain, g->devices[i].host);
+    if ( g->exists && !domain_destroy(g->domain) )
+        good = false;
+
+    return !good;
+}
+
+/* Domains but for this one, and free memory. */
+static int state(void)
+{
+    struct xen_domctl op;
+    struct xen_sysctl sysctl = { 0 };
+    unsigned int domain = 0, others = 0;
+
+    for ( ;; )
+    {
+        memset(&op, 0, sizeof(op));
+        if ( !xen_domctl(&op, XEN_DOMCTL_getdomaininfo, domain) )
+            break;
+        if ( !op.domain )
+            printf("dom0-pages %lu\n", op.u.getdomaininfo.tot_pages);
+        else
+            others++;
+        domain = op.domain + 1;
+    }
+    printf("guests %u\n", others);
+    if ( !xen_sysctl(&sysctl, XEN_SYSCTL_physinfo) )
+        return !failed("asking for the machine's memory");
+    printf("free-pages %lu\n", sysctl.u.physinfo.free_pages + sysctl.u.physinfo.scrub_pages);
+
+    return 0;
+}
+
+static int query(uint32_t host)
+{
+    struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS];
+
+    /* No guest is meant: the addresses of dom0. */
+    return !device_query(0, host, bar);
+}
+
+int main(int argc, char **argv)
+{
+    const char *command = argc > 1 ? argv[1] : "";
+    unsigned long domain = 0, seconds = 60;
+    bool has_domain = argc > 2 && number(argv[2], 1, DOMID_FIRST_RESERVED - 1, &domain);
+    uint32_t host;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if ( argc > 1 )
+        xen_open();
+    if ( !strcmp(command, "run") || !strcmp(command, "start") )
+        return run(argc - 1, argv + 1, !strcmp(command, "run"));
+    if ( !strcmp(command, "state") && argc == 2 )
+        return state();
+    if ( !strcmp(command, "query") && argc == 3 && parse_sbdf(argv[2], &host) )
+        return query(host);
+    if ( !strcmp(command, "destroy") && has_domain && argc == 3 )
+        return !domain_destroy(domain);
+    if ( !strcmp(command, "wait") && has_domain && (argc == 3 || (argc == 4 && number(argv[3], 1, 3600, &seconds))) )
+        return !ended(domain, seconds);
+    if ( !strcmp(command, "audit") && has_domain && argc == 4 && parse_sbdf(argv[3], &host) )
+        return !device_audit(domain, host);
+
+    return usage();
+}

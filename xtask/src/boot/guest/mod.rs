@@ -1,0 +1,93 @@
+//! `cargo xtask boot --guest`: guests that own devices, started from dom0 by a loader of our own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+mod launched;
+mod linux;
+mod loader;
+mod report;
+mod scenario;
+
+use super::{
+    devices::{DEVICES, Kind},
+    initramfs::{Archive, COMMON, Kernel},
+    kernel,
+    machine::{self, Data, Image, Iommu},
+    session::{self, Limits, Session},
+};
+use crate::{ui, xen::Build};
+
+/// Modules that dom0 loads: the hypercalls, and the driver that has a device before a guest gets it.
+const MODULES: &[&str] = &["xen-privcmd", "nvme"];
+
+/// What all boots share.
+pub(super) struct Plan<'a> {
+    pub xen: &'a Build,
+    pub kernel: &'a Kernel,
+    pub iommus: &'a [Iommu],
+    pub limits: Limits,
+    pub attempts: u32,
+    pub json: bool,
+}
+
+/// The files that dom0 has for its guests.
+struct Files {
+    loader: PathBuf,
+    tiny: PathBuf,
+    guest: PathBuf,
+}
+
+/// Boots, and reports.
+pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
+    let data = Data::draw()?;
+    let directory = machine::directory("guest")?;
+    let files = Files {
+        loader: loader::build(plan.xen)?,
+        tiny: kernel::build()?,
+        guest: directory.join("guest.cpio"),
+    };
+    linux::initramfs(&files.guest, plan.kernel, &data.payload)?;
+    let archive = directory.join("initramfs.cpio");
+    initramfs(&archive, plan.kernel, &files)?;
+    let (mut rows, mut errors) = (Vec::new(), Vec::new());
+    for (lines, error) in machine::each(plan.iommus, |iommu| boot(plan, iommu, &archive, &data))? {
+        rows.extend(lines);
+        errors.extend(error);
+    }
+    report::Report::new(rows, errors).finish(plan.json)
+}
+
+/// Writes dom0's root file system.
+fn initramfs(to: &Path, kernel: &Kernel, files: &Files) -> Result<()> {
+    let mut archive = Archive::create(to, include_bytes!("guest.sh"))?;
+    archive.file("common.sh", COMMON)?;
+    let modules = archive.modules(kernel, MODULES)?;
+    let address = |name: &str| DEVICES.iter().find(|d| d.name == name).map(|d| format!("0000:{}", d.bdf));
+    let disks: Vec<_> =
+        DEVICES.iter().filter(|d| d.kind == Kind::Nvme).filter_map(|d| address(d.name)).collect();
+    let settings = format!("modules='{}'\ndevices='{}'\n", modules.join(" "), disks.join(" "));
+    archive.file("settings", settings.as_bytes())?;
+    archive.file("rows", scenario::file(scenario::ROWS, address).as_bytes())?;
+    archive.copy(&files.loader, "usr/bin/loader")?;
+    archive.copy(&files.tiny, "tiny.elf")?;
+    archive.copy(&kernel.image, "vmlinux")?;
+    archive.copy(&files.guest, "guest.cpio")?;
+    archive.finish()
+}
+
+fn boot(
+    plan: &Plan<'_>,
+    iommu: Iommu,
+    archive: &Path,
+    data: &Data,
+) -> Result<(Vec<report::Line>, Option<String>)> {
+    let image = Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: archive, options: "" };
+    let name = format!("guest-{}", iommu.name());
+    let session = Session { name, iommu, image, data, limits: plan.limits };
+    let (_, seen, result) = session.run_attempts(plan.attempts)?;
+    let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
+    ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
+    Ok((report::lines(iommu, &seen, data), error))
+}

@@ -1,0 +1,376 @@
+//! What the guests showed, as a table with a verdict.
+
+use anyhow::{Result, ensure};
+use serde::Serialize;
+
+use super::{
+    launched::{self, All, Launched},
+    scenario::{End, ROWS, Row, System},
+};
+use crate::{
+    boot::{
+        devices::Kind,
+        machine::{Data, Iommu},
+        protocol::{Check, Transcript, Verdict},
+        session::Seen,
+    },
+    ui,
+};
+
+/// A line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Line {
+    pub iommu: Iommu,
+    pub row: String,
+    pub system: String,
+    pub devices: String,
+    /// What was checked and held.
+    pub held: Vec<String>,
+    /// What did not hold, or was not reached.
+    pub failed: Vec<String>,
+    /// What the audit says was refused, by the row's last guest.
+    pub refused: Vec<String>,
+    pub passed: bool,
+}
+
+impl Line {
+    fn new(iommu: Iommu, row: &str) -> Self {
+        Self {
+            iommu,
+            row: row.to_owned(),
+            system: String::new(),
+            devices: String::new(),
+            held: Vec::new(),
+            failed: Vec::new(),
+            refused: Vec::new(),
+            passed: false,
+        }
+    }
+}
+
+/// What is wrong with one guest.
+fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) -> Vec<String> {
+    let mut wrong = guest.failed.clone();
+    match &guest.end {
+        Some(end) if end != row.end.line() => wrong.push(format!("{end}, not {}", row.end.line())),
+        None if wrong.is_empty() => wrong.push("not launched".to_owned()),
+        _ => {}
+    }
+    let checks = said.map_or(&[][..], |t| &t.checks);
+    for check in checks.iter().filter(|c| c.verdict == Verdict::Fail) {
+        wrong.push(format!("{} {}: {}", check.device, check.name, check.detail));
+    }
+    if checks.is_empty() {
+        wrong.push("it checked nothing".to_owned());
+    }
+    for name in row.checks {
+        match checks.iter().find(|c| c.name == *name) {
+            Some(check) if matches!(row.system, System::Linux { .. }) => wrong.extend(linux(check, data)),
+            Some(_) => {}
+            None => wrong.push(format!("{name}: not reached")),
+        }
+    }
+    for (device, audit) in &guest.audit {
+        wrong.extend(audit.wrong(row.refused).into_iter().map(|w| format!("audit of {device}: {w}")));
+    }
+    if !row.refused.is_empty() && guest.audit.len() != row.devices.len() {
+        wrong.push("nothing was refused".to_owned());
+    }
+    wrong
+}
+
+/// What is wrong with what Linux found out.
+fn linux(check: &Check, data: &Data) -> Option<String> {
+    match check.name.as_str() {
+        // The payload is what dom0 writes elsewhere, by this name.
+        "filled" | "host-data" => {
+            let name = if check.name == "filled" { "io" } else { "host-data" };
+            let good = data.expected(Kind::Nvme, name).is_some_and(|sum| sum == check.detail);
+            (!good).then(|| format!("{}: the checksum is {}", check.name, check.detail))
+        }
+        _ => None,
+    }
+}
+
+/// The kind of a device's interrupts and how often they came, of `interrupts` checks: `msix 24: 5 0 xen-pirq ...`.
+fn interrupts(said: &Transcript) -> (bool, u64) {
+    let lines = said.checks.iter().filter(|c| c.name == "interrupts");
+    lines.fold((true, 0), |(msix, count), check| {
+        let mut words = check.detail.split_whitespace();
+        let kind = words.next();
+        let numbers = words.skip(1).map_while(|w| w.parse::<u64>().ok());
+        (msix && kind == Some("msix"), count + numbers.sum::<u64>())
+    })
+}
+
+/// The lines of one boot.
+pub(super) fn lines(iommu: Iommu, seen: &Seen, data: &Data) -> Vec<Line> {
+    let guests = launched::read(&seen.transcript.notes);
+    let mut lines: Vec<Line> = ROWS.iter().map(|row| line(iommu, row, &guests, seen, data)).collect();
+    let mut whole = Line::new(iommu, "dom0");
+    judge_whole(&mut whole, seen);
+    lines.push(whole);
+    for line in &mut lines {
+        line.passed = line.failed.is_empty();
+    }
+    lines
+}
+
+fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> Line {
+    let mut line = Line::new(iommu, row.name);
+    let system = match row.system {
+        System::Tiny(_) => "tiny",
+        System::Linux { .. } => "Linux",
+    };
+    system.clone_into(&mut line.system);
+    line.devices = row.devices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+    let (mut checks, mut good) = (0, 0);
+    for round in 1..=row.times {
+        let mark = if row.times > 1 { format!("guest {round}: ") } else { String::new() };
+        let Some(guest) = guests.get(&(row.name, round)) else {
+            line.failed.push(format!("{mark}not reached"));
+            continue;
+        };
+        let said = guest.domain.and_then(|domain| seen.guests.get(&domain));
+        let wrong = judge(row, guest, said, data);
+        checks += said.map_or(0, |t| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count());
+        line.refused = guest.audit.values().map(launched::Audit::summary).collect();
+        good += u32::from(wrong.is_empty());
+        line.failed.extend(wrong.into_iter().map(|w| format!("{mark}{w}")));
+        if let (System::Linux { .. }, Some(said)) = (row.system, said) {
+            match interrupts(said) {
+                (true, count) if count > 0 => line.held.push(format!("MSI-X, {count} came")),
+                (msix, count) => line.failed.push(format!("interrupts: MSI-X {msix}, {count} came")),
+            }
+        }
+    }
+    let end = match row.end {
+        End::Poweroff => "",
+        End::Reboot => ", which reboot",
+        End::Crash => ", which die with the device in use",
+    };
+    line.held.insert(0, format!("{good} of {} guests{end}, {checks} checks", row.times));
+    line
+}
+
+fn judge_whole(line: &mut Line, seen: &Seen) {
+    for check in seen.transcript.checks.iter().filter(|c| c.verdict == Verdict::Fail) {
+        line.failed.push(format!("{}: {}", check.name, check.detail));
+    }
+    match seen.transcript.blocks.get("problems") {
+        Some(lines) if lines.is_empty() => line.held.push("no complaint in dom0's log".to_owned()),
+        Some(lines) => line.failed.extend(lines.iter().cloned()),
+        None => line.failed.push("not done".to_owned()),
+    }
+    match (&seen.before, &seen.after) {
+        (Some(before), Some(after)) => {
+            let leaks = after.leaked_since(before);
+            if leaks.is_empty() {
+                let (bound, entries) = (after.bound, after.entries);
+                line.held.push(format!("{bound} interrupts, {entries} MSI entries before and after"));
+            }
+            line.failed.extend(leaks);
+        }
+        _ => line.failed.push("Xen's state: not reached".to_owned()),
+    }
+    let (before, after) = (seen.transcript.block("state-before"), seen.transcript.block("state-after"));
+    if before.is_empty() || before != after {
+        line.failed.push(format!("before: {}; after: {}", before.join(", "), after.join(", ")));
+    } else {
+        line.held.push(format!("{} before and after", before.join(", ")));
+    }
+    match seen.faults.first() {
+        None => line.held.push("no DMA stopped by the IOMMU".to_owned()),
+        Some(first) => line.failed.push(format!("{} DMA faults: {first}", seen.faults.len())),
+    }
+    for (device, good) in seen.disks.iter().filter(|(device, _)| device == "nvme0") {
+        if *good {
+            line.held.push(format!("{device} seen from outside"));
+        } else {
+            line.failed.push(format!("{device} does not hold what Linux wrote"));
+        }
+    }
+}
+
+/// What the command says at its end.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pass: bool,
+    rows: Vec<Line>,
+    errors: Vec<String>,
+}
+
+impl Report {
+    /// Gathers the boots.
+    pub(super) fn new(rows: Vec<Line>, errors: Vec<String>) -> Self {
+        Self { pass: errors.is_empty() && rows.iter().all(|l| l.passed), rows, errors }
+    }
+
+    /// Prints it, and is an error if anything failed.
+    pub(super) fn finish(&self, json: bool) -> Result<()> {
+        if json {
+            println!("{}", serde_json::to_string(self)?);
+        } else {
+            println!("{}", self.table());
+        }
+        for error in &self.errors {
+            ui::say(error);
+        }
+        let works = self.rows.iter().filter(|l| l.passed).count();
+        let summary = format!("{works} of {} rows work", self.rows.len());
+        ensure!(self.pass, "{summary}");
+        ui::say(format!("PASS: {summary}"));
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let head = ["IOMMU", "guests", "system", "devices", "checks", "refused, and the last one", "verdict"];
+        let lines = self.rows.iter().map(|line| {
+            let mut checks = Vec::from_iter((!line.held.is_empty()).then(|| line.held.join(", ")));
+            checks.extend(line.failed.iter().map(|f| format!("FAILED {f}")));
+            vec![
+                line.iommu.name().to_owned(),
+                line.row.clone(),
+                line.system.clone(),
+                line.devices.clone(),
+                checks.join("\n"),
+                line.refused.join("\n"),
+                if line.passed { "works" } else { "FAILS" }.to_owned(),
+            ]
+        });
+        ui::table(&head, lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::xen_state::XenState;
+
+    /// What a boot shows where everything works.
+    fn good(data: &Data) -> Seen {
+        let mut seen =
+            Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
+        let mut domain = 0;
+        for row in ROWS {
+            for round in 1..=row.times {
+                domain += 1;
+                let mut note =
+                    |text: &str| seen.transcript.notes.push(format!("guest {} {round} {text}", row.name));
+                note(&format!("domain {domain}"));
+                for (device, _) in row.devices {
+                    for (number, reason) in row.refused.iter().enumerate() {
+                        note(&format!("audit {device} {reason} 1"));
+                        note(&format!("ring {device} {} {reason} 004 2 ffff", row.refused.len() - number));
+                    }
+                }
+                note(row.end.line());
+                let said = seen.guests.entry(domain).or_default();
+                said.take("check nvme alive ok");
+                for name in row.checks {
+                    let detail = match *name {
+                        "filled" => data.expected(Kind::Nvme, "io").unwrap(),
+                        "host-data" => data.expected(Kind::Nvme, "host-data").unwrap(),
+                        _ => "msix 24: 5 0 xen".to_owned(),
+                    };
+                    said.take(&format!("check linux {name} ok {detail}"));
+                }
+            }
+        }
+        for name in ["state-before", "state-after"] {
+            seen.transcript.blocks.insert(name.to_owned(), vec!["free-pages 5".to_owned()]);
+        }
+        seen.transcript.blocks.insert("problems".to_owned(), Vec::new());
+        seen
+    }
+
+    fn failures(change: impl FnOnce(&mut Seen)) -> Vec<String> {
+        let data = Data::draw().unwrap();
+        let mut seen = good(&data);
+        change(&mut seen);
+        let lines = lines(Iommu::Intel, &seen, &data);
+        assert_eq!(lines.len(), ROWS.len() + 1);
+        lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
+    }
+
+    /// The row's first guest.
+    fn domain(seen: &Seen, row: &str) -> u16 {
+        launched::read(&seen.transcript.notes)[&(row, 1)].domain.unwrap()
+    }
+
+    #[test]
+    fn a_good_boot_passes() {
+        assert_eq!(failures(|_| ()), [""; 0]);
+    }
+
+    #[test]
+    fn a_boot_that_ends_early_fails_every_row() {
+        let data = Data::draw().unwrap();
+        assert!(lines(Iommu::Amd, &Seen::default(), &data).iter().all(|l| !l.passed));
+    }
+
+    #[test]
+    fn a_failed_check_a_silent_guest_and_another_end_fail() {
+        let found = failures(|seen| {
+            let (first, ahci) = (domain(seen, "first"), domain(seen, "ahci"));
+            seen.guests.get_mut(&first).unwrap().take("check nvme dma fail 0x5");
+            seen.guests.remove(&ahci);
+            for note in &mut seen.transcript.notes {
+                *note = note.replace("guest twenty 7 shutdown poweroff", "guest twenty 7 shutdown crash");
+            }
+        });
+        assert_eq!(
+            found,
+            [
+                "first: nvme dma: 0x5",
+                "ahci: it checked nothing",
+                "twenty: guest 7: shutdown crash, not shutdown poweroff"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wrong_checksum_and_no_interrupt_fail() {
+        let found = failures(|seen| {
+            let linux = domain(seen, "linux");
+            for check in &mut seen.guests.get_mut(&linux).unwrap().checks {
+                check.detail = check.detail.replace("msix 24: 5", "msix 24: 0");
+                if check.name == "host-data" {
+                    check.detail = "00".to_owned();
+                }
+            }
+        });
+        assert_eq!(found, ["linux: host-data: the checksum is 00", "linux: interrupts: MSI-X true, 0 came"]);
+    }
+
+    #[test]
+    fn a_refusal_that_nobody_counted_fails() {
+        let found = failures(|seen| {
+            seen.transcript
+                .notes
+                .retain(|n| !n.starts_with("guest e1000e 1 audit") || !n.contains("bar-moved"));
+            seen.transcript
+                .notes
+                .retain(|n| !n.starts_with("guest nvme 1 audit") && !n.starts_with("guest nvme 1 ring"));
+        });
+        assert_eq!(found[0], "nvme: nothing was refused");
+        assert!(found[1].contains("no refusal of kind bar-moved"), "{found:?}");
+    }
+
+    #[test]
+    fn a_leak_and_a_bad_disk_fail() {
+        let found = failures(|seen| {
+            seen.after = Some(XenState { bound: 1, ..XenState::default() });
+            seen.transcript.blocks.insert("state-after".to_owned(), vec!["free-pages 4".to_owned()]);
+            seen.disks.push(("nvme0".to_owned(), false));
+        });
+        assert_eq!(
+            found,
+            [
+                "dom0: interrupts bound to dom0: 0 before, 1 after",
+                "dom0: before: free-pages 5; after: free-pages 4",
+                "dom0: nvme0 does not hold what Linux wrote"
+            ]
+        );
+    }
+}

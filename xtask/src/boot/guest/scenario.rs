@@ -1,0 +1,175 @@
+//! Which guests are started, with what, and what they have to show.
+
+use std::fmt::Write as _;
+
+use crate::boot::machine::DATA_BYTES;
+
+/// How a guest ends, in the loader's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Poweroff,
+    Reboot,
+    /// It crashes, with its device at work.
+    Crash,
+}
+
+impl End {
+    /// The line that the loader prints.
+    pub(super) fn line(self) -> &'static str {
+        match self {
+            Self::Poweroff => "shutdown poweroff",
+            Self::Reboot => "shutdown reboot",
+            Self::Crash => "shutdown crash",
+        }
+    }
+
+    /// The last word of it.
+    fn word(self) -> &'static str {
+        self.line().rsplit(' ').next().unwrap_or_default()
+    }
+}
+
+/// What runs in a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum System {
+    /// Our own kernel, with this command line.
+    Tiny(&'static str),
+    /// Debian's. It reads the half of the disk that the host filled; the other half it fills first, or reads what was filled.
+    Linux { fill: bool },
+}
+
+/// A device by its name in the machine, and the slot where the guest sees it (none: the first free one).
+pub(super) type Place = (&'static str, Option<&'static str>);
+
+/// One line of the table: a guest, or several of its kind one after another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub name: &'static str,
+    pub system: System,
+    pub devices: &'static [Place],
+    pub vcpus: u32,
+    /// How many guests, one after another.
+    pub times: u32,
+    /// Runs beside the next row.
+    pub beside: bool,
+    pub end: End,
+    /// Checks that have to be there, by name. Any that fails is a failure.
+    pub checks: &'static [&'static str],
+    /// Reasons that the audit has to count, for each device.
+    pub refused: &'static [&'static str],
+}
+
+const TINY: Row = Row {
+    name: "",
+    system: System::Tiny("role=guest"),
+    devices: &[("nvme0", None)],
+    vcpus: 1,
+    times: 1,
+    beside: false,
+    end: End::Poweroff,
+    checks: &[],
+    refused: &[],
+};
+
+const HOSTILE: Row = Row {
+    system: System::Tiny("role=guest hostile"),
+    refused: &["hidden-write", "read-only", "bar-moved"],
+    ..TINY
+};
+
+const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
+
+const LINUX: Row =
+    Row { system: System::Linux { fill: false }, checks: &["host-data", "filled", "interrupts"], ..TINY };
+
+/// All of them, in their order.
+pub(super) const ROWS: &[Row] = &[
+    // What dom0 and Xen take for guests once and for all, they take for this one.
+    Row { name: "first", ..TINY },
+    Row { name: "nvme", ..HOSTILE },
+    Row { name: "ahci", devices: &[("ahci", None)], ..HOSTILE },
+    Row { name: "e1000e", devices: &[("e1000e", None)], ..HOSTILE },
+    Row { name: "nvme-dies", times: 4, ..DYING },
+    Row { name: "ahci-dies", devices: &[("ahci", None)], times: 3, ..DYING },
+    Row { name: "e1000e-dies", devices: &[("e1000e", None)], times: 3, ..DYING },
+    Row {
+        name: "three-devices",
+        devices: &[("nvme0", Some("4.0")), ("ahci", Some("4.3")), ("e1000e", Some("1f"))],
+        ..TINY
+    },
+    Row { name: "twenty", times: 20, ..TINY },
+    Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
+    Row { name: "two-of-two", devices: &[("nvme1", Some("1e"))], times: 2, ..HOSTILE },
+    Row { name: "two-vcpus", vcpus: 2, system: System::Tiny("role=guest hammer"), ..TINY },
+    Row { name: "linux", system: System::Linux { fill: true }, end: End::Reboot, ..LINUX },
+    Row { name: "linux-again", ..LINUX },
+];
+
+/// The file that `guest.sh` reads. `address` finds a device's address by its name.
+pub(super) fn file(rows: &[Row], address: impl Fn(&str) -> Option<String>) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mode = if row.beside { "with" } else { "then" };
+        let _ = write!(text, "{mode} {} {} --vcpus {}", row.name, row.times, row.vcpus);
+        match row.system {
+            System::Tiny(words) => {
+                let _ = write!(text, " --kernel /tiny.elf --cmdline \"{words}\"");
+            }
+            System::Linux { fill } => {
+                let (end, blocks) = (row.end.word(), DATA_BYTES >> 16);
+                text.push_str(" --kernel /vmlinux --initrd /guest.cpio --memory 256 --seconds 120");
+                // Its console is Xen's. On bus 0, Linux looks for a host bridge before it believes in mechanism 1.
+                text.push_str(
+                    " --cmdline \"earlyprintk=xen,keep loglevel=4 panic=-1 mitigations=off pci=conf1",
+                );
+                let _ = write!(text, " fill={} blocks={blocks} end={end}\"", u8::from(fill));
+            }
+        }
+        for (device, slot) in row.devices {
+            let slot = slot.map_or(String::new(), |slot| format!("@{slot}"));
+            let _ = write!(text, " --device {}{slot}", address(device).unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::devices::DEVICES;
+
+    #[test]
+    fn every_device_is_in_the_machine() {
+        for row in ROWS {
+            assert!(!row.devices.is_empty() && row.times > 0, "{}", row.name);
+            for (device, _) in row.devices {
+                assert!(DEVICES.iter().any(|d| d.name == *device), "{device}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_words_and_differ() {
+        for (i, row) in ROWS.iter().enumerate() {
+            assert!(
+                !row.name.contains(' ') && ROWS.iter().skip(i + 1).all(|r| r.name != row.name),
+                "{}",
+                row.name
+            );
+        }
+        // The last row of those that run side by side is what is waited for.
+        assert!(!ROWS.last().unwrap().beside);
+    }
+
+    #[test]
+    fn a_row_is_a_line_of_options() {
+        let row =
+            Row { name: "x", devices: &[("nvme0", Some("4.1"))], end: End::Crash, beside: true, ..TINY };
+        let text = file(&[row], |name| Some(format!("0000:{name}")));
+        assert_eq!(
+            text,
+            "with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest\" --device 0000:nvme0@4.1\n"
+        );
+    }
+}
