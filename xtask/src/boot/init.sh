@@ -60,6 +60,8 @@ nic_interrupted() {
 interrupt_nic() {
     until_true 20 nic_name "$1" || { why="no network interface"; return 1; }
     ip link set "$nic" up || { why="cannot be set up"; return 1; }
+    . "/tmp/lease.$1"
+    ip addr add "$address/24" dev "$nic" 2>/dev/null
     until_true 20 nic_interrupted "$1" || { why="no interrupt"; return 1; }
 }
 io_nic() {
@@ -144,6 +146,10 @@ rebind() {
         { [ -z "$4" ] || reset "$1"; } && again "$1" "$2" && "$proof" "$1" || { why="round $i: $why"; return 1; }
     done
     why="$rounds times"
+    case $3 in
+    nic) why="$why, data moved after 3" ;;
+    xhci) why="$why, with a device plugged in at first" ;;
+    esac
 }
 
 # nvme resumes after a reset.

@@ -243,7 +243,7 @@ fn echo(stream: TcpStream) -> Result<()> {
 /// Boots a machine for each of these, side by side where that is well.
 pub(crate) fn each<T: Send>(iommus: &[Iommu], boot: impl Fn(Iommu) -> Result<T> + Sync) -> Result<Vec<T>> {
     // A machine runs beside another only where its virtual CPUs have CPUs of their own: with fewer, those that wait for
-    // each other spin, and QEMU delivers interrupts twice more often.
+    // each other spin.
     let at_once = thread::available_parallelism()?.get() / CPUS;
     let mut all = Vec::new();
     for group in iommus.chunks(at_once.max(1)) {
