@@ -87,14 +87,25 @@ static int give(uint64_t handle, const void *from, size_t size)
            ? -EFAULT : 0;
 }
 
-/* What the rules say is looked at when the device is assigned. */
 static int read_rules(struct vpci_placement *place, uint64_t handle)
 {
-    return place->nr_rules &&
-           copy_from_guest((uint8_t *)place->rules,
-                           guest_handle_from_ptr(handle, void),
-                           place->nr_rules * sizeof(place->rules[0]))
-           ? -EFAULT : 0;
+    unsigned int i;
+
+    if ( place->nr_rules &&
+         copy_from_guest((uint8_t *)place->rules,
+                         guest_handle_from_ptr(handle, void),
+                         place->nr_rules * sizeof(place->rules[0])) )
+        return -EFAULT;
+
+    for ( i = 0; i < place->nr_rules; i++ )
+    {
+        int rc = rvpci_rule_check(&place->rules[i]);
+
+        if ( rc )
+            return rc;
+    }
+
+    return 0;
 }
 
 /* The list of devices is locked. */
