@@ -32,6 +32,18 @@ pub(crate) fn enable_interrupts() {
     unsafe { asm!("sti", options(nostack)) };
 }
 
+/// Keeps interrupts out.
+pub(crate) fn disable_interrupts() {
+    // SAFETY: it delays them only.
+    unsafe { asm!("cli", options(nostack)) };
+}
+
+/// Lets interrupts in, waits for one, and keeps them out again. None is lost: STI takes effect after the next instruction.
+pub(crate) fn halt() {
+    // SAFETY: as in `enable_interrupts`.
+    unsafe { asm!("sti", "hlt", "cli", options(nostack)) };
+}
+
 /// Says to the CPU that this is a waiting loop.
 pub(crate) fn relax() {
     core::hint::spin_loop();

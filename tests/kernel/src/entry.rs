@@ -22,6 +22,12 @@ global_asm!(
     .global pvh_entry
 pvh_entry:
     cld
+    // A loader may leave what the file does not have as it was.
+    movl $bss_start, %edi
+    movl $bss_end, %ecx
+    subl %edi, %ecx
+    xorl %eax, %eax
+    rep stosb
     movl $stack_top, %esp
 
     movl $page_directories, %edi

@@ -1,7 +1,11 @@
 //! A tiny PVH kernel that works PCI devices from inside a Xen domain, and reports line by line what holds.
 //!
-//! Its command line says what to do: `role=dom0` is the regression run of a hardware domain, `role=guest` what a guest with
-//! passed-through devices does; `hostile` has it then try what must not work, `die` has it end with its devices in use.
+//! Its command line says what it is and what it does:
+//!
+//! - `role=dom0`, the hardware domain: with `regression` it works the machine's devices, with `guests` it then starts guests of
+//!   this very kernel, which comes as its module a second time.
+//! - `role=guest`, a guest with devices: it works with them. With `hostile` it then tries what must not work, with `hammer` it
+//!   does so from two vCPUs at once, with `die` it ends with its devices in use.
 #![no_std]
 #![no_main]
 
@@ -35,8 +39,11 @@ extern "C" fn start(info: u64) -> ! {
     }
     interrupts::init();
     say(format_args!("hello {line}"));
-    if has("role=dom0") {
+    if has("regression") {
         suite::dom0::run(info);
+    }
+    if has("guests") {
+        suite::toolstack::run(info);
     }
     if has("role=guest") {
         suite::guest::run(&suite::guest::Wishes {

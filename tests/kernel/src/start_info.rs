@@ -11,6 +11,12 @@ const MAGIC: u32 = 0x336e_c578;
 #[derive(Clone, Copy)]
 pub(crate) struct StartInfo(u64);
 
+/// A file that came with this kernel.
+#[derive(Clone, Copy)]
+pub(crate) struct Module {
+    pub address: u64,
+}
+
 impl StartInfo {
     /// Checks that it is one.
     pub(crate) fn new(address: u64) -> Option<Self> {
@@ -20,6 +26,12 @@ impl StartInfo {
     /// The command line.
     pub(crate) fn command_line(self, buffer: &mut [u8]) -> &str {
         read_string(read64(self.0 + 24), buffer)
+    }
+
+    /// The first module.
+    pub(crate) fn module(self) -> Option<Module> {
+        let list = read64(self.0 + 16);
+        (read32(self.0 + 12) != 0).then(|| Module { address: read64(list) })
     }
 
     /// Finds a table by its signature, through the root pointer (ACPI 6.5, 5.2.5.3) and the XSDT (5.2.8).

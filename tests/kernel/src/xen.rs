@@ -129,3 +129,76 @@ pub(crate) fn start_vcpu(number: u64, entry: u64, stack: u64) -> bool {
     hypercall(VCPU_OP, [INITIALISE, number, &raw const context as u64]) == 0
         && hypercall(VCPU_OP, [UP, number, 0]) == 0
 }
+
+/// A structure of Xen's, written and read by the offset of its fields: N qwords.
+pub(crate) struct Words<const N: usize>([core::cell::Cell<u64>; N]);
+
+impl<const N: usize> Words<N> {
+    /// All zero.
+    pub(crate) fn new() -> Self {
+        Self([const { core::cell::Cell::new(0) }; N])
+    }
+
+    /// Where it is, for Xen to read and write.
+    pub(crate) fn address(&self) -> u64 {
+        &raw const self.0 as u64
+    }
+
+    fn set(&self, offset: usize, bits: u32, value: u64) {
+        let shift = 8 * (offset % 8);
+        let mask = (u64::MAX >> (64 - bits)) << shift;
+        let word = &self.0[offset / 8];
+        word.set(word.get() & !mask | value << shift & mask);
+    }
+
+    pub(crate) fn set16(&self, offset: usize, value: u16) {
+        self.set(offset, 16, u64::from(value));
+    }
+
+    pub(crate) fn set32(&self, offset: usize, value: u32) {
+        self.set(offset, 32, u64::from(value));
+    }
+
+    pub(crate) fn set64(&self, offset: usize, value: u64) {
+        self.set(offset, 64, value);
+    }
+
+    pub(crate) fn get32(&self, offset: usize) -> u32 {
+        (self.get64(offset & !7) >> (8 * (offset % 8))) as u32
+    }
+
+    pub(crate) fn get64(&self, offset: usize) -> u64 {
+        let word = self.0[offset / 8].as_ptr();
+        // SAFETY: Xen may have written it, which the compiler does not know.
+        unsafe { core::ptr::read_volatile(word) }
+    }
+}
+
+/// A positive number, or a negated errno.
+fn outcome(result: i64) -> Result<u64, u64> {
+    if result < 0 { Err(result.unsigned_abs()) } else { Ok(result.unsigned_abs()) }
+}
+
+/// An operation on a domain (Xen 4.20's `domctl.h`), whose part of the structure is in `content`. The domain that it was.
+pub(crate) fn domctl(operation: u32, domain: u16, content: &Words<16>) -> Result<u16, u64> {
+    const DOMCTL: u64 = 36;
+    const INTERFACE: u32 = 0x17;
+    let all = Words::<18>::new();
+    all.set32(0, operation);
+    all.set32(4, INTERFACE);
+    all.set16(8, domain);
+    for n in 0..16 {
+        all.set64(16 + 8 * n, content.get64(8 * n));
+    }
+    outcome(hypercall(DOMCTL, [all.address(), 0, 0]))?;
+    for n in 0..16 {
+        content.set64(8 * n, all.get64(16 + 8 * n));
+    }
+    Ok(all.get32(8) as u16)
+}
+
+/// An operation on memory (Xen's `memory.h`).
+pub(crate) fn memory_op<const N: usize>(operation: u64, content: &Words<N>) -> Result<u64, u64> {
+    const MEMORY_OP: u64 = 12;
+    outcome(hypercall(MEMORY_OP, [operation, content.address(), 0]))
+}

@@ -25,6 +25,7 @@ mod xen_state;
 use compare::{Difference, Expected, Side};
 use initramfs::Kernel;
 use machine::{Data, Image, Iommu};
+use regression::Scope;
 use report::Row;
 use session::{Limits, Session};
 
@@ -34,9 +35,12 @@ pub(crate) struct Args {
     /// A Xen 4.20 source tree to apply the library to, build and boot, instead of a copy of our own.
     #[arg(long, value_name = "PATH")]
     xen: Option<PathBuf>,
-    /// Boot our own kernel instead of Linux: a regression run of seconds.
-    #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
-    kernel: bool,
+    /// Boot our own kernel instead of Linux: a regression run of seconds; or have it start guests of its own.
+    #[arg(
+        long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "regression", conflicts_with_all = ["compare", "c_vpci", "quick"]
+    )]
+    kernel: Option<Scope>,
     /// Boot Xen's own vPCI as well, and show every difference.
     #[arg(long, conflicts_with = "c_vpci")]
     compare: bool,
@@ -105,9 +109,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Which::Both => &[Iommu::Intel, Iommu::Amd],
     };
     let options = |rust| Options { tree: args.xen.clone().filter(|_| rust), rust, debug: args.debug };
-    if args.kernel {
-        let timeout = Duration::from_secs(args.timeout.min(60));
-        return regression::run(&options(true), iommus, timeout, args.json);
+    if let Some(scope) = args.kernel {
+        let timeout = Duration::from_secs(args.timeout.min(90));
+        return regression::run(&options(true), scope, iommus, timeout, args.json);
     }
     let kernel = Kernel::get()?;
     let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };

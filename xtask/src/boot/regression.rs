@@ -1,4 +1,7 @@
 //! `cargo xtask boot --kernel`: our own kernel as PVH dom0, a regression run of seconds.
+//!
+//! With `--kernel=guests` it is a toolstack, and starts guests of itself that work their devices and then try what must be
+//! refused; `--kernel=all` does both.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{
@@ -35,7 +39,46 @@ const PAGE: usize = 4096;
 /// Where the kernel writes: its block 64.
 const WRITTEN: usize = 64 * 512;
 
-/// One device on one machine.
+/// What our kernel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scope {
+    Regression,
+    Guests,
+    All,
+}
+
+impl Scope {
+    fn regression(self) -> bool {
+        self != Self::Guests
+    }
+
+    fn guests(self) -> bool {
+        self != Self::Regression
+    }
+
+    fn command_line(self) -> &'static str {
+        match self {
+            Self::Regression => "role=dom0 regression",
+            Self::Guests => "role=dom0 guests",
+            Self::All => "role=dom0 regression guests",
+        }
+    }
+}
+
+/// The guests that it starts (`suite/toolstack.rs` in the kernel), and whether they turn hostile.
+const GUESTS: &[(&str, bool)] = &[
+    ("nvme", true),
+    ("ahci", true),
+    ("card", true),
+    ("nvme-dies", false),
+    ("card-dies", false),
+    ("ahci-dies", false),
+    ("nvme-again", false),
+    ("ahci-again", false),
+    ("card-again", false),
+];
+
+/// One device on one machine, or one guest.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     iommu: Iommu,
@@ -59,26 +102,64 @@ struct Report {
 /// One boot.
 struct Booted {
     iommu: Iommu,
-    transcript: Transcript,
+    scope: Scope,
+    said: Said,
     error: Option<String>,
     directory: PathBuf,
 }
 
+/// What the kernel said: in dom0, and in the guests by their name.
+#[derive(Default)]
+struct Said {
+    dom0: Transcript,
+    guests: BTreeMap<String, Transcript>,
+    names: BTreeMap<u16, String>,
+}
+
+impl Said {
+    /// Takes a line of the console in, if it is the kernel's. If it is dom0's last.
+    fn take(&mut self, line: &str) -> Option<bool> {
+        let (before, text) = line.split_once(MARK)?;
+        if let Some(domain) = domain(before) {
+            let name = self.names.get(&domain).cloned().unwrap_or_else(|| format!("domain {domain}"));
+            self.guests.entry(name).or_default().take(text);
+            return Some(false);
+        }
+        let mut words = text.split(' ');
+        if let (Some("note"), Some("guest"), Some(Ok(domain)), Some(name)) =
+            (words.next(), words.next(), words.next().map(str::parse), words.next())
+        {
+            self.names.insert(domain, name.to_owned());
+        }
+        Some(self.dom0.take(text) == Event::Bye)
+    }
+}
+
+/// The guest whose line it is: Xen puts `(d7) ` before it.
+fn domain(before: &str) -> Option<u16> {
+    before.rsplit_once("(d")?.1.trim_end().strip_suffix(')')?.parse().ok()
+}
+
 /// Builds Xen and the kernel, boots, and judges.
-pub(crate) fn run(options: &Options, iommus: &[Iommu], timeout: Duration, json: bool) -> Result<()> {
+pub(crate) fn run(
+    options: &Options,
+    scope: Scope,
+    iommus: &[Iommu],
+    timeout: Duration,
+    json: bool,
+) -> Result<()> {
     let xen = Build::make(options)?.xen;
     let kernel = kernel::build()?;
     let started = Instant::now();
     ui::say("booting our kernel as PVH dom0");
-    let boots = thread::scope(|scope| {
-        let running: Vec<_> = iommus
-            .iter()
-            .map(|iommu| (*iommu, scope.spawn(|| boot(&xen, &kernel, *iommu, timeout))))
-            .collect();
-        running
-            .into_iter()
-            .map(|(_, thread)| thread.join().map_err(|_| anyhow!("a boot's thread panicked"))?)
-            .collect::<Result<Vec<_>>>()
+    let boots = thread::scope(|threads| {
+        let start = |iommu: &Iommu| {
+            let (xen, kernel, iommu) = (&xen, &kernel, *iommu);
+            threads.spawn(move || boot(xen, kernel, scope, iommu, timeout))
+        };
+        let running: Vec<_> = iommus.iter().map(start).collect();
+        let results = running.into_iter().map(thread::ScopedJoinHandle::join);
+        results.map(|r| r.map_err(|_| anyhow!("a boot's thread panicked"))?).collect::<Result<Vec<_>>>()
     })?;
     let seconds = started.elapsed().as_secs_f32();
     let rows: Vec<Row> = boots.iter().flat_map(rows).collect();
@@ -124,7 +205,7 @@ impl Drop for Running {
     }
 }
 
-fn boot(xen: &Path, kernel: &Path, iommu: Iommu, timeout: Duration) -> Result<Booted> {
+fn boot(xen: &Path, kernel: &Path, scope: Scope, iommu: Iommu, timeout: Duration) -> Result<Booted> {
     let directory = machine::directory(&format!("kernel-{}", iommu.name()))?;
     disks(&directory)?;
     // Relative names: a comma in a path would end a file name for QEMU.
@@ -133,13 +214,13 @@ fn boot(xen: &Path, kernel: &Path, iommu: Iommu, timeout: Duration) -> Result<Bo
         let _ = fs::remove_file(&link);
         std::os::unix::fs::symlink(path, link)?;
     }
-    let mut transcript = Transcript::default();
-    let error = listen(&directory, iommu, timeout, &mut transcript).err().map(|error| {
-        let step = transcript.step.as_deref().unwrap_or("booting Xen");
+    let mut said = Said::default();
+    let error = listen(&directory, scope, iommu, timeout, &mut said).err().map(|error| {
+        let step = said.dom0.step.as_deref().unwrap_or("booting Xen");
         let log = directory.join("console.log");
         format!("{}: while {step}: {error:#}; the log: {}", iommu.name(), log.display())
     });
-    Ok(Booted { iommu, transcript, error, directory })
+    Ok(Booted { iommu, scope, said, error, directory })
 }
 
 /// Disks whose first page nobody can guess.
@@ -160,13 +241,13 @@ fn image(directory: &Path, device: &Device) -> PathBuf {
 }
 
 /// Boots, and takes the kernel's lines in until QEMU ends.
-fn listen(directory: &Path, iommu: Iommu, timeout: Duration, transcript: &mut Transcript) -> Result<()> {
+fn listen(directory: &Path, scope: Scope, iommu: Iommu, timeout: Duration, said: &mut Said) -> Result<()> {
     let started = Instant::now();
     let mut log = File::create(directory.join("console.log"))?;
     let mut qemu = Running(
         Command::new("qemu-system-x86_64")
             .current_dir(directory)
-            .args(arguments(iommu))
+            .args(arguments(scope, iommu))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(directory.join("qemu.log"))?)
@@ -188,8 +269,8 @@ fn listen(directory: &Path, iommu: Iommu, timeout: Duration, transcript: &mut Tr
         match lines.recv_timeout(left) {
             Ok(line) => {
                 writeln!(log, "[{:7.3}] {line}", started.elapsed().as_secs_f32())?;
-                if let Some((_, text)) = line.split_once(MARK) {
-                    done |= transcript.take(text) == Event::Bye;
+                if let Some(last) = said.take(&line) {
+                    done |= last;
                 } else if is_trouble(&line) {
                     trouble.get_or_insert(line);
                 }
@@ -211,7 +292,7 @@ fn listen(directory: &Path, iommu: Iommu, timeout: Duration, transcript: &mut Tr
     Ok(())
 }
 
-fn arguments(iommu: Iommu) -> Vec<String> {
+fn arguments(scope: Scope, iommu: Iommu) -> Vec<String> {
     let mut args: Vec<String> = [
         "-machine",
         "q35,smm=off",
@@ -221,6 +302,7 @@ fn arguments(iommu: Iommu) -> Vec<String> {
         "qemu64,+svm,+npt,+sse4.1",
         "-m",
         "512",
+        // Two machines run at once, and guests' vCPUs take turns.
         "-smp",
         "1",
         "-display",
@@ -236,9 +318,10 @@ fn arguments(iommu: Iommu) -> Vec<String> {
         "-kernel",
         "xen",
         "-append",
-        "console=com1 dom0=pvh dom0_mem=128M iommu=no-sharept loglvl=all spec-ctrl=no",
+        "console=com1 dom0=pvh dom0_mem=128M dom0_max_vcpus=1 iommu=no-sharept loglvl=all guest_loglvl=all \
+         spec-ctrl=no",
         "-initrd",
-        "kernel role=dom0",
+        &format!("kernel {},kernel", scope.command_line()),
         "-serial",
         "stdio",
         "-device",
@@ -269,29 +352,29 @@ fn required(device: &Device) -> Vec<&'static str> {
     checks
 }
 
-/// A row for each device, for each other function, and for the machine.
+/// A row for each device, for each other function, for the machine, and for each guest.
 fn rows(boot: &Booted) -> Vec<Row> {
     let mut by_device: BTreeMap<&str, Vec<&Check>> = BTreeMap::new();
-    for check in &boot.transcript.checks {
+    for check in &boot.said.dom0.checks {
         by_device.entry(&check.device).or_default().push(check);
     }
-    let machine = vec!["enumerate", "absent", "odd-widths"];
-    let mut expected = vec![("machine", "", machine, None)];
-    expected.extend(DEVICES.iter().map(|d| (d.bdf, d.name, required(d), Some(d))));
+    let mut expected = Vec::new();
+    if boot.scope.regression() {
+        expected.push(("machine", "", vec!["enumerate", "absent", "odd-widths"], None));
+        expected.extend(DEVICES.iter().map(|d| (d.bdf, d.name, required(d), Some(d))));
+    }
     let mut rows = Vec::new();
     for (bdf, name, required, device) in expected {
         let checks = by_device.remove(bdf).unwrap_or_default();
         let mut row = row(boot.iommu, bdf, name, &checks);
-        for name in required {
-            if !checks.iter().any(|c| c.name == name) {
-                row.failed.push(format!("{name}: not reached"));
-            }
-        }
+        row.require(&checks, &required);
         if let Some(device) = device {
             for (name, at) in [("host-data", 0), ("written", WRITTEN)] {
                 for check in checks.iter().filter(|c| c.name == name && c.verdict == Verdict::Ok) {
                     let sum = on_disk(&image(&boot.directory, device), at);
-                    if sum.as_deref().ok() != Some(check.detail.as_str()) {
+                    // A guest has written since.
+                    let judged = at == 0 || !boot.scope.guests();
+                    if judged && sum.as_deref().ok() != Some(check.detail.as_str()) {
                         row.failed.push(format!("{name}: the disk holds other data"));
                     }
                 }
@@ -299,11 +382,53 @@ fn rows(boot: &Booted) -> Vec<Row> {
         }
         rows.push(row);
     }
+    for (name, hostile) in GUESTS.iter().filter(|_| boot.scope.guests()) {
+        let mut checks: Vec<&Check> =
+            boot.said.guests.get(*name).map_or(Vec::new(), |g| g.checks.iter().collect());
+        checks.extend(by_device.remove(name).unwrap_or_default());
+        rows.push(guest(boot.iommu, name, *hostile, &checks));
+    }
     rows.extend(by_device.iter().map(|(bdf, checks)| row(boot.iommu, bdf, "", checks)));
     for row in &mut rows {
         row.passed = row.failed.is_empty();
     }
     rows
+}
+
+impl Row {
+    /// Those that did not come have failed.
+    fn require(&mut self, checks: &[&Check], names: &[&str]) {
+        for name in names {
+            if !checks.iter().any(|c| c.name == *name) {
+                self.failed.push(format!("{name}: not reached"));
+            }
+        }
+    }
+}
+
+/// A guest's row. Abuse cases, whose names start with their number, are counted.
+fn guest(iommu: Iommu, name: &str, hostile: bool, checks: &[&Check]) -> Row {
+    let is_case = |c: &&Check| c.name.starts_with(|letter: char| letter.is_ascii_digit());
+    let (cases, others): (Vec<&Check>, Vec<&Check>) = checks.iter().copied().partition(is_case);
+    let mut row = row(iommu, "guest", name, &others);
+    let count = |verdict| cases.iter().filter(|c| c.verdict == verdict).count();
+    row.failed.extend(
+        cases.iter().filter(|c| c.verdict == Verdict::Fail).map(|c| format!("{} {}", c.name, c.detail)),
+    );
+    row.require(checks, &["enumerate", "view", "io", "end"]);
+    if hostile {
+        // The first and the last of each part.
+        row.require(
+            checks,
+            &["35-absent-functions", "01-decode-off-then-access", "38-refusal-flood", "refused"],
+        );
+        row.held.push(format!(
+            "{} abuses refused, {} with nothing to try them on",
+            count(Verdict::Ok),
+            count(Verdict::Skip)
+        ));
+    }
+    row
 }
 
 fn row(iommu: Iommu, bdf: &str, device: &str, checks: &[&Check]) -> Row {
@@ -335,16 +460,18 @@ mod tests {
     use super::*;
 
     fn boot(text: &str) -> Booted {
-        let mut transcript = Transcript::default();
+        let mut said = Said::default();
         for line in text.lines() {
-            transcript.take(line);
+            said.take(line);
         }
-        Booted { iommu: Iommu::Intel, transcript, error: None, directory: PathBuf::from("/nonexistent") }
+        let directory = PathBuf::from("/nonexistent");
+        Booted { iommu: Iommu::Intel, scope: Scope::Regression, said, error: None, directory }
     }
 
     #[test]
     fn what_is_not_reached_or_not_known_shows() {
-        let rows = rows(&boot("check machine enumerate ok 9\ncheck 00:09.0 config fail a dword differs"));
+        let rows =
+            rows(&boot("@k check machine enumerate ok 9\n@k check 00:09.0 config fail a dword differs"));
         assert_eq!(rows.len(), DEVICES.len() + 2);
         assert_eq!(rows[0].failed, ["absent: not reached", "odd-widths: not reached"]);
         assert_eq!(rows[0].held, ["enumerate 9"]);
@@ -353,9 +480,24 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_is_known_by_its_domain() {
+        let mut boot = boot(
+            "@k note guest 7 nvme-again\n(XEN) (d7) @k check machine enumerate ok 1\n(d7) @k check 00:01.0 view ok\n\
+             (d7) @k check 00:01.0 io ok 16\n(d7) @k check 00:01.0 03-x fail moved\n@k check nvme-again end ok poweroff",
+        );
+        boot.scope = Scope::Guests;
+        let rows = rows(&boot);
+        assert_eq!(rows.len(), GUESTS.len());
+        let guest = rows.iter().find(|r| r.device == "nvme-again").unwrap();
+        assert_eq!(guest.failed, ["03-x moved"]);
+        assert_eq!(guest.held, ["enumerate 1", "view", "io 16", "end poweroff"]);
+        assert!(rows.iter().filter(|r| r.device != "nvme-again").all(|r| r.failed.len() >= 4));
+    }
+
+    #[test]
     fn a_disk_speaks_for_itself() {
         let dir = tempfile::tempdir().unwrap();
-        let mut boot = boot("check 00:02.0 host-data ok 0000000600000003\ncheck 00:02.0 written ok 1");
+        let mut boot = boot("@k check 00:02.0 host-data ok 0000000600000003\n@k check 00:02.0 written ok 1");
         boot.directory = dir.path().to_owned();
         let mut disk = vec![0; WRITTEN + PAGE];
         (disk[PAGE - 8], disk[PAGE - 4]) = (3, 0);

@@ -128,7 +128,7 @@ fn hammer(function: Function, worker: &mut Worker) -> Result<u32, Fault> {
     if let Some(seen) = strange {
         return Err(Fault("the device read as something else", u64::from(seen)));
     }
-    ensure(own > 10 && other > 10, "hardly any rounds", own.min(other))?;
+    ensure(own > 2 && other > 2, "hardly any rounds", own.min(other))?;
     // Put back what the two left.
     for bar in bars.iter().flatten() {
         bar.place(function, bar.address);

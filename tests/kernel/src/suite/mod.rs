@@ -4,4 +4,5 @@ pub(crate) mod dom0;
 pub(crate) mod guest;
 mod hammer;
 mod hostile;
+pub(crate) mod toolstack;
 mod worker;
