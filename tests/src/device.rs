@@ -73,7 +73,12 @@ impl Device {
             let long = low & 7 == 4 && number + 1 < bars;
             let high = if long { device.get(offset + 4, Width::Dword) } else { 0 };
             let address = u64::from(high) << 32 | u64::from(low & !0xf);
-            if low & 1 == 0 && address != 0 {
+            let port = low & !3;
+            if low & 1 != 0 && port != 0 {
+                // No more than 256 ports (PCI 6.2.5.1). CAST: at most 256.
+                let size = size(u64::from(port)).clamp(4, 0x100) as u32;
+                device.allow(offset, Width::Dword, !(size - 1) & !3);
+            } else if low & 1 == 0 && address != 0 {
                 let mask = !(size(address) - 1);
                 device.allow(offset, Width::Dword, mask as u32 & !0xf); // CAST: the low half.
                 if long {

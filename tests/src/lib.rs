@@ -3,11 +3,14 @@
 //! They are written from the specifications and check what the library asks of its host: a call that no hypervisor
 //! may get (an unaligned configuration access, a PIRQ given back twice, ...) is a panic.
 
+pub mod corpus;
 pub mod device;
 pub mod dump;
+pub mod given;
 pub mod host;
 pub mod machine;
 pub mod model;
+pub mod oracle;
 pub mod p2m;
 pub mod pirqs;
 pub mod random;

@@ -1,7 +1,7 @@
 //! Whole configuration spaces: taken, and read at every offset and width.
 //!
-//! The fixtures are made by hand. With the feature `corpus`, dumps of real and emulated functions are read as well:
-//! those in `$VPCI_DUMPS`, or in `../shared/dumps` beside the checkout.
+//! The fixtures are made by hand. With the feature `corpus`, dumps of real and emulated functions are read as well
+//! (see [`tests::corpus`]).
 
 use capabilities::header::Layout;
 use capabilities::{Width, msix};
@@ -218,34 +218,16 @@ fn a_dump_that_is_cut_short_is_no_dump() {
     let text = include_str!("../fixtures/conventional.txt");
     assert!(dump::parse(&text.replace("10: ", "20: ")).is_err(), "a line is missing");
     assert!(dump::parse(&text.replace("ec 10", "ec xx")).is_err());
-    let both = format!("{text}\n{text}");
+    let both = format!("{text}\n{}", text.replace("00:05.0", "00:06.0"));
     assert_eq!(dump::parse(&both), dump::parse(text), "the first of two functions");
 }
 
 #[cfg(feature = "corpus")]
 #[test]
 fn every_dump_of_the_corpus() {
-    use std::path::{Path, PathBuf};
-
-    fn files(directory: &Path, found: &mut Vec<PathBuf>) {
-        let entries =
-            std::fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-        for path in entries.map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                files(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "txt") {
-                found.push(path);
-            }
-        }
-    }
-
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/dumps");
-    let directory = std::env::var_os("VPCI_DUMPS").map_or(beside, PathBuf::from);
-    let mut found = Vec::new();
-    files(&directory, &mut found);
-    assert!(!found.is_empty(), "no dumps in {}", directory.display());
+    let found = tests::corpus::files();
     for path in &found {
         check(&path.display().to_string(), &std::fs::read_to_string(path).unwrap());
     }
-    println!("{} dumps in {}", found.len(), directory.display());
+    println!("{} dumps", found.len());
 }

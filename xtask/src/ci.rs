@@ -14,8 +14,8 @@ pub(crate) struct Args {
     no_boot: bool,
 }
 
-/// What the tests with a C++ compiler need.
-const PACKAGES: &[&str] = &["gcc", "g++", "libc6-dev"];
+/// What the tests with a C++ compiler and with `lspci` need.
+const PACKAGES: &[&str] = &["gcc", "g++", "libc6-dev", "pciutils"];
 
 /// One step: what it is called, and the words after `cargo`.
 struct Step {
@@ -37,7 +37,21 @@ const STEPS: &[Step] = &[
     ),
     step("tests", &["test"]),
     step("tests, C++17", &["test", "--quiet", "-p", "ffi", "--features", "cxx", "--test", "header"]),
-    step("tests, dumps", &["test", "--quiet", "-p", "tests", "--features", "corpus", "--test", "dumps"]),
+    step(
+        "tests, dumps",
+        &[
+            "test",
+            "--quiet",
+            "-p",
+            "tests",
+            "--features",
+            "corpus",
+            "--test",
+            "dumps",
+            "--test",
+            "guest_dumps",
+        ],
+    ),
     step("coverage", &["xtask", "coverage"]),
     step("gates", &["xtask", "gates"]),
     step("bench", &["xtask", "bench"]),
