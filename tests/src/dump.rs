@@ -252,7 +252,8 @@ mod tests {
 
     #[test]
     fn several_functions_with_names_and_sizes() {
-        let bytes: String = (0..4).map(|n| format!("{:02x}: {}\n", n * 16, "11 ".repeat(16))).collect();
+        let named = print("00:00.0", "", &[0x11; 64]);
+        let bytes = named.split_once('\n').unwrap().1;
         let text = format!(
             "# remark\n00:02.0 VGA: A\n\tRegion 0: Memory at fd000000 (32-bit, prefetchable) [size=16M]\n\
              \tExpansion ROM at febd0000 [disabled] [size=64K]\n{bytes}\n0001:3f:1f.7 B\n{bytes}lspci: what\n"
@@ -262,13 +263,13 @@ mod tests {
         assert_eq!((&*all[0].slot, &*all[0].title, all[0].line), ("00:02.0", "VGA: A", 2));
         assert_eq!(all[0].sizes, [(0xfd00_0000, 1 << 24), (0xfebd_0000, 1 << 16)]);
         assert_eq!((all[0].size(0xfebd_0000), all[0].size(0xfebd_8000)), (1 << 16, 1 << 15));
-        assert_eq!((&*all[1].slot, all[1].line, all[1].bytes.len()), ("0001:3f:1f.7", 10, 64));
+        assert_eq!((&*all[1].slot, all[1].line, all[1].bytes.len()), ("0001:3f:1f.7", 11, 64));
     }
 
     #[test]
     fn what_is_printed_is_read_again() {
         for length in [64, 256, 4096] {
-            let bytes: Vec<u8> = (0..length).map(|n| (n * 7) as u8).collect();
+            let bytes: Vec<u8> = (0..=0xff).cycle().take(length).collect();
             let text = print("00:1f.3", "x: y", &bytes);
             let dump = parse_all(&text).unwrap().remove(0);
             assert_eq!((&*dump.slot, &*dump.title, dump.bytes), ("00:1f.3", "x: y", bytes));

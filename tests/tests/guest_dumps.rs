@@ -92,7 +92,7 @@ impl Guest {
             at = machine.read(0, at + 1, 1) as u16; // CAST: a byte.
             count += 1;
         }
-        let mut at = 0x100;
+        let mut at = 0x100u16;
         let mut count = 0;
         while at != 0 {
             assert!(
