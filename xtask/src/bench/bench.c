@@ -242,6 +242,50 @@ static void measure_registers(unsigned int registers)
     }
 }
 
+/* A guest has the header, and the dword at 100h, where the extended list starts: its registers are beside them. */
+#define HEADER_BYTES 0x40
+#define HEADER_REGISTERS 16
+
+static uint32_t guest_offset_of(unsigned int number, unsigned int registers)
+{
+    return offset_of(number, registers) + 4;
+}
+
+static void measure_guest(unsigned int registers)
+{
+    const struct rvpci_device_info info = {
+        .view = RVPCI_VIEW_GUEST, .registers = registers + HEADER_REGISTERS,
+        .bar = { RVPCI_NO_ADDRESS, RVPCI_NO_ADDRESS, RVPCI_NO_ADDRESS, RVPCI_NO_ADDRESS,
+                 RVPCI_NO_ADDRESS, RVPCI_NO_ADDRESS, RVPCI_NO_ADDRESS }
+    };
+    size_t size = rvpci_domain_size(4);
+    struct rvpci_device *device;
+    unsigned int first = 0, i;
+    char name[64];
+
+    domain = memory(size);
+    check(!rvpci_domain_init(domain, size, 4, NULL, NULL), "a guest");
+    size = rvpci_device_size(info.sbdf, info.registers);
+    device = memory(size);
+    check(rvpci_device_attach(domain, device, size, &info) == RVPCI_DONE, "a device of a guest");
+    while (guest_offset_of(first, registers) < HEADER_BYTES)
+        first++;
+    for (i = first; i < registers; i++) {
+        struct rvpci_register reg = { .offset = guest_offset_of(i, registers), .bytes = 4, .value = ~i };
+
+        check(!rvpci_define(device, &reg), "a register of a guest");
+    }
+    for (i = 0; i < ACCESSES; i++)
+        accesses[i] = (struct access){
+            .offset = guest_offset_of(first + i * 389 % (registers - first), registers), .bytes = 4, .value = i * 0x9e3779b9
+        };
+    EACH(rvpci_read(device, a->offset, 4), ~((a->offset - 4) * registers / 4096), "a guest's register's first value");
+    snprintf(name, sizeof(name), "guest_read4_%u loop_read", registers);
+    loop_read(name, rvpci_read, device);
+    snprintf(name, sizeof(name), "guest_write4_%u loop_write", registers);
+    loop_write(name, rvpci_write, device);
+}
+
 static void aim_functions(const struct layout *layout, unsigned int functions)
 {
     struct rvpci_device *device;
@@ -276,6 +320,10 @@ int main(void)
     measure_registers(8);
     measure_registers(64);
     measure_registers(512);
+
+    measure_guest(8);
+    measure_guest(64);
+    measure_guest(512);
 
     measure_lookup(1);
     measure_lookup(32);
