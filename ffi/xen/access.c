@@ -163,6 +163,22 @@ static struct vpci_device *find_page(const struct domain *d,
     return core ? vpci_from_core(core) : NULL;
 }
 
+/*
+ * Whether a page that was not there when a guest reached for it has been mapped since, as by another vCPU that turns on
+ * decoding. Xen crashes a domain for a fault on such a page; but when it was reached for, the BAR did not decode.
+ */
+static bool is_mapped_since(struct domain *d, unsigned long addr)
+{
+    p2m_type_t t;
+
+    if ( is_hardware_domain(d) || d->max_vcpus == 1 )
+        return false;
+
+    get_gfn_query_unlocked(d, PFN_DOWN(addr), &t);
+
+    return t == p2m_mmio_direct;
+}
+
 static int cf_check msix_check(struct vcpu *v, unsigned long addr)
 {
     struct domain *d = v->domain;
@@ -179,7 +195,7 @@ static int cf_check msix_check(struct vcpu *v, unsigned long addr)
     found = find_page(d, addr);
     read_unlock(&d->pci_lock);
 
-    return found;
+    return found || is_mapped_since(d, addr);
 }
 
 static int cf_check msix_read(struct vcpu *v, unsigned long addr,
@@ -200,7 +216,7 @@ static int cf_check msix_read(struct vcpu *v, unsigned long addr,
     }
     read_unlock(&d->pci_lock);
 
-    /* If the page went away since it was checked, this is a BAR that does not decode. */
+    /* If it is no page of MSI-X, or none any more, this is a BAR that does not decode. */
     return X86EMUL_OKAY;
 }
 
