@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Start guests that own the devices, instead of driving them in dom0.
     #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
     guest: bool,
+    /// Of the guests' rows only this one, beside the first; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "guest")]
+    row: Vec<String>,
     /// Build Xen with its assertions.
     #[arg(long)]
     debug: bool,
@@ -117,7 +120,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
     if args.guest {
         let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
-        return guest::run(&guest::Plan { xen, kernel: &kernel, iommus, limits, attempts, json });
+        return guest::run(&guest::Plan {
+            xen,
+            kernel: &kernel,
+            iommus,
+            names: &args.row,
+            limits,
+            attempts,
+            json,
+        });
     }
     let mut variants: Vec<(&'static str, Build)> = Vec::new();
     if !args.c_vpci {

@@ -245,7 +245,7 @@ impl Running<'_> {
                     bail!("not done after {:.0} s", self.started.elapsed().as_secs_f32());
                 }
                 // Xen may still answer, with the state of every CPU.
-                let _ = self.keyboard.write_all(b"d").and_then(|()| self.keyboard.flush());
+                let _ = self.keyboard.write_all(b"darqe").and_then(|()| self.keyboard.flush());
                 let what = format!("it hangs: not a word for {} s", self.silence.as_secs());
                 writeln!(self.console, "{what}")?;
                 self.trouble = Some((what, Instant::now()));

@@ -34,10 +34,16 @@ let_go() {
     why=$devices
 }
 
-# Memory that Xen has scrubbed or freed late is not free at once.
+# What Xen frees late is not free at once.
 state() {
-    usleep 300000
-    loader state
+    now=
+    for _ in 1 2 3 4 5 6; do
+        before=$now
+        now=$(loader state)
+        [ "$now" = "$before" ] && break
+        sleep 1
+    done
+    echo "$now"
 }
 
 dmesg -n 4

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 mod launched;
 mod linux;
@@ -22,11 +22,16 @@ use crate::{ui, xen::Build};
 /// Modules that dom0 loads: the hypercalls, and the driver that has a device before a guest gets it.
 const MODULES: &[&str] = &["xen-privcmd", "nvme"];
 
+/// For Xen. Each page of a guest's that dom0 maps is a change of dom0's p2m, of which all its CPUs are told.
+const OPTIONS: &str = "dom0_max_vcpus=1";
+
 /// What all boots share.
 pub(super) struct Plan<'a> {
     pub xen: &'a Build,
     pub kernel: &'a Kernel,
     pub iommus: &'a [Iommu],
+    /// The rows to run; all if there is none.
+    pub names: &'a [String],
     pub limits: Limits,
     pub attempts: u32,
     pub json: bool,
@@ -41,6 +46,9 @@ struct Files {
 
 /// Boots, and reports.
 pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
+    for name in plan.names {
+        ensure!(scenario::exists(name), "there is no row {name}; docs/guests.md has them");
+    }
     let data = Data::draw()?;
     let directory = machine::directory("guest")?;
     let files = Files {
@@ -49,10 +57,8 @@ pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
         guest: directory.join("guest.cpio"),
     };
     linux::initramfs(&files.guest, plan.kernel, &data.payload)?;
-    let archive = directory.join("initramfs.cpio");
-    initramfs(&archive, plan.kernel, &files)?;
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
-    for (lines, error) in machine::each(plan.iommus, |iommu| boot(plan, iommu, &archive, &data))? {
+    for (lines, error) in machine::each(plan.iommus, |iommu| boot(plan, iommu, &files, &data))? {
         rows.extend(lines);
         errors.extend(error);
     }
@@ -60,19 +66,19 @@ pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
 }
 
 /// Writes dom0's root file system.
-fn initramfs(to: &Path, kernel: &Kernel, files: &Files) -> Result<()> {
+fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files) -> Result<()> {
     let mut archive = Archive::create(to, include_bytes!("guest.sh"))?;
     archive.file("common.sh", COMMON)?;
-    let modules = archive.modules(kernel, MODULES)?;
+    let modules = archive.modules(plan.kernel, MODULES)?;
     let address = |name: &str| DEVICES.iter().find(|d| d.name == name).map(|d| format!("0000:{}", d.bdf));
     let disks: Vec<_> =
         DEVICES.iter().filter(|d| d.kind == Kind::Nvme).filter_map(|d| address(d.name)).collect();
     let settings = format!("modules='{}'\ndevices='{}'\n", modules.join(" "), disks.join(" "));
     archive.file("settings", settings.as_bytes())?;
-    archive.file("rows", scenario::file(scenario::ROWS, address).as_bytes())?;
+    archive.file("rows", scenario::file(scenario::rows(iommu, plan.names), address).as_bytes())?;
     archive.copy(&files.loader, "usr/bin/loader")?;
     archive.copy(&files.tiny, "tiny.elf")?;
-    archive.copy(&kernel.image, "vmlinux")?;
+    archive.copy(&plan.kernel.image, "vmlinux")?;
     archive.copy(&files.guest, "guest.cpio")?;
     archive.finish()
 }
@@ -80,14 +86,17 @@ fn initramfs(to: &Path, kernel: &Kernel, files: &Files) -> Result<()> {
 fn boot(
     plan: &Plan<'_>,
     iommu: Iommu,
-    archive: &Path,
+    files: &Files,
     data: &Data,
 ) -> Result<(Vec<report::Line>, Option<String>)> {
-    let image = Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: archive, options: "" };
     let name = format!("guest-{}", iommu.name());
+    let archive = machine::directory(&name)?.join("initramfs.cpio");
+    initramfs(&archive, iommu, plan, files)?;
+    let image =
+        Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: &archive, options: OPTIONS };
     let session = Session { name, iommu, image, data, limits: plan.limits };
     let (_, seen, result) = session.run_attempts(plan.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok((report::lines(iommu, &seen, data), error))
+    Ok((report::lines(iommu, plan.names, &seen, data), error))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     launched::{self, All, Launched},
-    scenario::{End, ROWS, Row, System},
+    scenario::{self, End, Row, System},
 };
 use crate::{
     boot::{
@@ -104,9 +104,10 @@ fn interrupts(said: &Transcript) -> (bool, u64) {
 }
 
 /// The lines of one boot.
-pub(super) fn lines(iommu: Iommu, seen: &Seen, data: &Data) -> Vec<Line> {
+pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
     let guests = launched::read(&seen.transcript.notes);
-    let mut lines: Vec<Line> = ROWS.iter().map(|row| line(iommu, row, &guests, seen, data)).collect();
+    let mut lines: Vec<Line> =
+        scenario::rows(iommu, names).map(|row| line(iommu, row, &guests, seen, data)).collect();
     let mut whole = Line::new(iommu, "dom0");
     judge_whole(&mut whole, seen);
     lines.push(whole);
@@ -252,7 +253,7 @@ mod tests {
         let mut seen =
             Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
         let mut domain = 0;
-        for row in ROWS {
+        for row in scenario::rows(Iommu::Intel, &[]) {
             for round in 1..=row.times {
                 domain += 1;
                 let mut note =
@@ -288,8 +289,8 @@ mod tests {
         let data = Data::draw().unwrap();
         let mut seen = good(&data);
         change(&mut seen);
-        let lines = lines(Iommu::Intel, &seen, &data);
-        assert_eq!(lines.len(), ROWS.len() + 1);
+        let lines = lines(Iommu::Intel, &[], &seen, &data);
+        assert_eq!(lines.len(), scenario::rows(Iommu::Intel, &[]).count() + 1);
         lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
     }
 
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn a_boot_that_ends_early_fails_every_row() {
         let data = Data::draw().unwrap();
-        assert!(lines(Iommu::Amd, &Seen::default(), &data).iter().all(|l| !l.passed));
+        assert!(lines(Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::boot::machine::DATA_BYTES;
+use crate::boot::machine::{DATA_BYTES, Iommu};
 
 /// How a guest ends, in the loader's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(super) struct Row {
     pub vcpus: u32,
     /// How many guests, one after another.
     pub times: u32,
+    /// Only with this IOMMU.
+    pub only: Option<Iommu>,
     /// Runs beside the next row.
     pub beside: bool,
     pub end: End,
@@ -65,48 +67,70 @@ const TINY: Row = Row {
     devices: &[("nvme0", None)],
     vcpus: 1,
     times: 1,
+    only: None,
     beside: false,
     end: End::Poweroff,
     checks: &[],
     refused: &[],
 };
 
-const HOSTILE: Row = Row {
-    system: System::Tiny("role=guest hostile"),
-    refused: &["hidden-write", "read-only", "bar-moved"],
-    ..TINY
-};
+/// Each of them is tried, whatever the device.
+const ALWAYS: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
+/// As above, of a device with MSI-X that can be reset.
+const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
+
+const HOSTILE: Row = Row { system: System::Tiny("role=guest hostile"), refused: MSIX, ..TINY };
 
 const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
+
+const AHCI: &[Place] = &[("ahci", None)];
+const E1000E: &[Place] = &[("e1000e", None)];
 
 const LINUX: Row =
     Row { system: System::Linux { fill: false }, checks: &["host-data", "filled", "interrupts"], ..TINY };
 
 /// All of them, in their order.
 pub(super) const ROWS: &[Row] = &[
-    // What dom0 and Xen take for guests once and for all, they take for this one.
-    Row { name: "first", ..TINY },
-    Row { name: "nvme", ..HOSTILE },
-    Row { name: "ahci", devices: &[("ahci", None)], ..HOSTILE },
-    Row { name: "e1000e", devices: &[("e1000e", None)], ..HOSTILE },
-    Row { name: "nvme-dies", times: 4, ..DYING },
-    Row { name: "ahci-dies", devices: &[("ahci", None)], times: 3, ..DYING },
-    Row { name: "e1000e-dies", devices: &[("e1000e", None)], times: 3, ..DYING },
+    // What dom0 and Xen take for guests once and for all, they take for these.
     Row {
-        name: "three-devices",
+        name: "first",
         devices: &[("nvme0", Some("4.0")), ("ahci", Some("4.3")), ("e1000e", Some("1f"))],
+        times: 3,
         ..TINY
     },
+    Row { name: "nvme", ..HOSTILE },
+    Row { name: "ahci", devices: AHCI, refused: ALWAYS, ..HOSTILE },
+    Row { name: "e1000e", devices: E1000E, ..HOSTILE },
+    // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
+    Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
+    Row { name: "nvme-dies", times: 4, ..DYING },
+    Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
+    Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
     Row { name: "twenty", times: 20, ..TINY },
     Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
-    Row { name: "two-of-two", devices: &[("nvme1", Some("1e"))], times: 2, ..HOSTILE },
+    Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
     Row { name: "two-vcpus", vcpus: 2, system: System::Tiny("role=guest hammer"), ..TINY },
     Row { name: "linux", system: System::Linux { fill: true }, end: End::Reboot, ..LINUX },
     Row { name: "linux-again", ..LINUX },
 ];
 
+/// Those for a machine with this IOMMU; of all but the first, only those that are named, unless none is.
+pub(super) fn rows(iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'static Row> {
+    let wanted =
+        move |row: &Row| names.is_empty() || row.name == "first" || names.iter().any(|name| name == row.name);
+    ROWS.iter().filter(move |row| row.only.is_none_or(|only| only == iommu) && wanted(row))
+}
+
+/// Whether there is such a row.
+pub(super) fn exists(name: &str) -> bool {
+    ROWS.iter().any(|row| row.name == name)
+}
+
 /// The file that `guest.sh` reads. `address` finds a device's address by its name.
-pub(super) fn file(rows: &[Row], address: impl Fn(&str) -> Option<String>) -> String {
+pub(super) fn file<'a>(
+    rows: impl Iterator<Item = &'a Row>,
+    address: impl Fn(&str) -> Option<String>,
+) -> String {
     let mut text = String::new();
     for row in rows {
         let mode = if row.beside { "with" } else { "then" };
@@ -166,7 +190,7 @@ mod tests {
     fn a_row_is_a_line_of_options() {
         let row =
             Row { name: "x", devices: &[("nvme0", Some("4.1"))], end: End::Crash, beside: true, ..TINY };
-        let text = file(&[row], |name| Some(format!("0000:{name}")));
+        let text = file([row].iter(), |name| Some(format!("0000:{name}")));
         assert_eq!(
             text,
             "with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest\" --device 0000:nvme0@4.1\n"

@@ -16,7 +16,7 @@
 #define PHYS32_ENTRY 18
 
 /* Pages that are mapped at a time. */
-#define AT_A_TIME 256
+#define AT_A_TIME 1024
 
 /*
  * Mapping a page of the guest's takes longer than anything else here, so what is to be zero the guest clears itself: a few
@@ -150,6 +150,27 @@ static bool is_zero(const uint8_t *at, size_t size)
     return !size || (!*at && !memcmp(at, at + 1, size - 1));
 }
 
+/* How much from `at` on, aligned to GRAIN at its end, is all zero or all not; there are `filled` bytes that may not be. */
+static size_t alike(uint64_t at, const uint8_t *from, size_t filled, size_t size, bool *zero)
+{
+    size_t done = 0;
+
+    while ( done < size )
+    {
+        size_t now = GRAIN - (at + done) % GRAIN, left = filled > done ? filled - done : 0;
+        bool clear;
+
+        now = now < size - done ? now : size - done;
+        clear = is_zero(from + done, now < left ? now : left);
+        if ( done && clear != *zero )
+            break;
+        *zero = clear;
+        done += now;
+    }
+
+    return done;
+}
+
 /* Copies `filled` bytes to `at`, and has the rest of `size` cleared. */
 static bool load_segment(struct guest *g, uint64_t at, const uint8_t *from, size_t filled, size_t size,
                          struct cleared *cleared)
@@ -161,11 +182,10 @@ static bool load_segment(struct guest *g, uint64_t at, const uint8_t *from, size
     }
     while ( size )
     {
-        size_t now = GRAIN - at % GRAIN, copied;
+        bool zero = false;
+        size_t now = alike(at, from, filled, size, &zero), copied = now < filled ? now : filled;
 
-        now = now < size ? now : size;
-        copied = now < filled ? now : filled;
-        if ( !is_zero(from, copied) || !clear_later(cleared, at, now) )
+        if ( !zero || !clear_later(cleared, at, now) )
         {
             if ( !guest_copy(g, at, from, copied) || !guest_copy(g, at + copied, NULL, now - copied) )
                 return false;
