@@ -34,13 +34,14 @@ let_go() {
     why=$devices
 }
 
-# What Xen frees late is not free at once.
+# What Xen frees late is not free at once: the state when it has settled, or when it is again what is in FILE.
 state() {
     now=
-    for _ in 1 2 3 4 5 6; do
+    for _ in $(seq 10); do
         before=$now
         now=$(loader state)
-        [ "$now" = "$before" ] && break
+        [ "$now" = "$(cat "${1:-/dev/null}")" ] && break
+        [ -z "$1" ] && [ "$now" = "$before" ] && break
         sleep 1
     done
     echo "$now"
@@ -61,9 +62,9 @@ while read -r mode name times options; do
     running="$running $!"
     [ "$mode" = with ] || { wait $running; running=; }
     # What the first guest needs of dom0 and of Xen stays.
-    [ "$name" = first ] && { block state-before state; ask before; }
+    [ "$name" = first ] && { state >/tmp/before; block state-before cat /tmp/before; ask before; }
 done </rows
-block state-after state
+block state-after state /tmp/before
 ask after
 block problems sh -c 'dmesg | grep -E "BUG|Oops|Call Trace|WARNING:|hung task|DMAR.*fault|nobody cared"'
 say "bye"
