@@ -185,7 +185,7 @@ impl Function<'_> {
         // CAST: COMMAND is the low word.
         let old = self.registers.get(at).map_or(0, |register| register.value as u16);
         let old = Command::from_bits_retain(old);
-        if (value ^ old).intersects(!GUEST_COMMAND) {
+        if (value ^ old).bits() & !GUEST_COMMAND.bits() != 0 {
             self.refuse(Refusal::ReadOnly);
         }
         let new = value & GUEST_COMMAND;
