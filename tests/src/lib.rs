@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod device;
 pub mod dump;
 pub mod given;
+pub mod guest;
 pub mod host;
 pub mod machine;
 pub mod model;
