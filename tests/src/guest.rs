@@ -83,6 +83,9 @@ pub fn everything() -> Device {
     for id in [0x0b, 0x23] {
         device.set(extended(id) + 4, Width::Dword, 0x0401_a5a5);
     }
+    for offset in [EXPRESS + 0x04, EXPRESS + 0x24] {
+        device.set(offset, Width::Dword, u32::MAX);
+    }
     device.set(0x08, Width::Dword, 0x0200_0001);
     device.set(0x0c, Width::Dword, 0xa580_4010);
     device.set(0x28, Width::Dword, 0xa5a5_a5a5);
