@@ -197,6 +197,19 @@ pub(crate) fn domctl(operation: u32, domain: u16, content: &Words<16>) -> Result
     Ok(all.get32(8) as u16)
 }
 
+/// Pages that are free, or will be when they are scrubbed (`XEN_SYSCTL_physinfo`, Xen 4.20's `sysctl.h`).
+pub(crate) fn free_pages() -> Result<u64, u64> {
+    const SYSCTL: u64 = 35;
+    const PHYSICAL: u32 = 3;
+    const INTERFACE: u32 = 0x15;
+    const FREE: usize = 8 + 48;
+    let op = Words::<17>::new();
+    op.set32(0, PHYSICAL);
+    op.set32(4, INTERFACE);
+    outcome(hypercall(SYSCTL, [op.address(), 0, 0]))?;
+    Ok(op.get64(FREE) + op.get64(FREE + 8))
+}
+
 /// An operation on memory (Xen's `memory.h`).
 pub(crate) fn memory_op<const N: usize>(operation: u64, content: &Words<N>) -> Result<u64, u64> {
     const MEMORY_OP: u64 = 12;
