@@ -237,7 +237,7 @@ bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason)
             errno = ETIMEDOUT;
             return failed("waiting %u seconds for domain %u", seconds, domain);
         }
-        usleep(10000);
+        usleep(30000);
     }
 }
 
