@@ -38,6 +38,19 @@ impl Import {
         Self::FilterMsixControl,
         Self::MmioRead,
     ];
+
+    /// All that a guest's view uses.
+    pub const GUEST: [Self; 9] = [
+        Self::Map,
+        Self::Unmap,
+        Self::MakeHole,
+        Self::MapMsi,
+        Self::MapMsix,
+        Self::Bind,
+        Self::FilterMsixControl,
+        Self::MmioRead,
+        Self::MayPlace,
+    ];
 }
 
 /// Something the library did.
