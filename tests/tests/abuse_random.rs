@@ -31,6 +31,13 @@ struct Layout {
     tables: Vec<Range<u64>>,
 }
 
+impl Layout {
+    /// Whether a capability starts at this offset.
+    fn has_header(&self, offset: u16) -> bool {
+        self.standard.iter().any(|c| c.0 == offset) || self.extended.iter().any(|c| c.0 == offset)
+    }
+}
+
 /// The offset of the first capability with this ID.
 fn first(layout: &Layout, id: CapabilityId) -> Option<u16> {
     layout.standard.iter().find(|(_, other)| *other == id.0).map(|(offset, _)| *offset)
@@ -175,8 +182,11 @@ impl Bits {
                 Scope::Extended(id) => layout.extended.iter().filter(|c| c.1 == id.0).map(|c| c.0).collect(),
             };
             for base in bases {
-                for at in (rule.offset..rule.offset + rule.length).step_by(4) {
-                    self.add(base + at, mask(rule));
+                for at in (base + rule.offset..base + rule.offset + rule.length).step_by(4) {
+                    // Where the device's lists go, no rule for bytes shows.
+                    if rule.scope() != Some(Scope::Bytes) || !layout.has_header(at) {
+                        self.add(at, mask(rule));
+                    }
                 }
             }
         }
@@ -210,6 +220,22 @@ fn visible(layout: &Layout, rules: &[Rule]) -> Bits {
     }
     bits.add_rules(layout, rules, |rule| rule.read);
     bits
+}
+
+/// No rule that was taken shows bytes of a capability below the floor, or writes into one that is not a vendor's.
+fn check_rules(layout: &Layout, rules: &[Rule], at: &str) {
+    let standard = layout.standard.iter().map(|(offset, id)| (*offset, Scope::Standard(CapabilityId(*id))));
+    let extended = layout.extended.iter().map(|(offset, id)| (*offset, Scope::Extended(ExtendedId(*id))));
+    for (offset, scope) in standard.chain(extended) {
+        for rule in rules {
+            let names = match rule.scope().unwrap() {
+                Scope::Bytes => (rule.offset..rule.offset + rule.length).contains(&offset),
+                named => named == scope,
+            };
+            let good = !scope.is_floor() && (rule.write == 0 || scope.allows_write());
+            assert!(good || !names, "{at}: {rule:x?} for {scope:x?} at {offset:#x}");
+        }
+    }
 }
 
 /// The bits that a guest may change in the device.
@@ -313,6 +339,7 @@ fn no_write_leaves_the_masks_and_no_hidden_bit_shows() {
             rules.clear();
             given(&[]).expect("nothing is against it")
         });
+        check_rules(&layout, &rules, &format!("seed {seed}"));
         with_rules += usize::from(!rules.is_empty());
         let (visible, writable) = (visible(&layout, &rules), writable(&layout, &rules));
         guest.machine.host.set_preempt(random.pick(&[Preempt::Always, Preempt::Never]));

@@ -1,12 +1,30 @@
 //! Classes of Xen's security advisories that a mediator can have, one test each where no other test has it.
 //! `docs/security.md` has the list.
 
+use capabilities::id::CapabilityId;
 use capabilities::policy::Rule;
 use capabilities::{Width, policy};
 use tests::device::Device;
-use tests::guest::{BAR0, COMMAND, Guest, MSI, MSIX, PBA, TABLE, everything};
+use tests::guest::{BAR0, COMMAND, EXPRESS, Guest, MSI, MSIX, PBA, TABLE, everything};
 use tests::host::{Event, Import, Preempt};
 use vpci::{BarKind, GuestInfo, Pages, Progress, Refusal};
+
+/// A rule that is right.
+const RULE: Rule = Rule {
+    vendor: 0xffff,
+    device: 0xffff,
+    class_mask: 0,
+    class_value: 0,
+    scope: policy::Scope::Bytes.raw(),
+    offset: 0xec,
+    length: 4,
+    key_offset: 0,
+    zero: 0,
+    key_mask: 0,
+    key_value: 0,
+    read: 1,
+    write: 0,
+};
 
 fn write_entry(guest: &mut Guest, entry: u64, control: u64) {
     guest.machine.mmio_write(TABLE + 16 * entry, 8, 0xfee0_0000);
@@ -91,21 +109,7 @@ fn xsa_360_395_and_458_a_vector_that_fails_holds_nothing() {
 
 #[test]
 fn xsa_238_what_the_toolstack_says_is_checked() {
-    let rule = Rule {
-        vendor: 0xffff,
-        device: 0xffff,
-        class_mask: 0,
-        class_value: 0,
-        scope: policy::Scope::Bytes.raw(),
-        offset: 0xec,
-        length: 4,
-        key_offset: 0,
-        zero: 0,
-        key_mask: 0,
-        key_value: 0,
-        read: 1,
-        write: 0,
-    };
+    let rule = RULE;
     assert!(Guest::allowed(everything(), &[rule]).is_ok());
     for wrong in [
         Rule { offset: 0xfffc, length: 0xfffc, ..rule },
@@ -126,7 +130,11 @@ fn xsa_238_what_the_toolstack_says_is_checked() {
 
 #[test]
 fn xsa_239_a_read_gives_no_more_than_its_width() {
-    let mut guest = Guest::default();
+    // With a register that is in part the device's: bits of Link Control that a rule shows.
+    let link =
+        Rule { scope: policy::Scope::Standard(CapabilityId(0x10)).raw(), offset: 0x10, read: 0x30, ..RULE };
+    let mut guest = Guest::allowed(everything(), &[link]).unwrap();
+    assert_eq!(guest.read(EXPRESS + 0x10, 2) & 0x0330, 0x0120);
     guest.write(COMMAND, 2, 2);
     for bytes in [1u32, 2] {
         for offset in (0..0x1000u16).step_by(bytes as usize) {

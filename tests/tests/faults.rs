@@ -479,3 +479,34 @@ fn a_guest_that_ends_at_any_step_after_a_failure() {
         }
     }
 }
+
+#[test]
+fn a_guests_failures_are_counted_by_their_reason() {
+    for (import, reason, off) in [
+        (Import::MayPlace, Refusal::Placement, true),
+        (Import::Map, Refusal::Map, true),
+        (Import::MakeHole, Refusal::Hole, true),
+        (Import::MapMsix, Refusal::Interrupt, false),
+        (Import::Bind, Refusal::Interrupt, false),
+        (Import::MapMsi, Refusal::Interrupt, false),
+        (Import::MmioRead, Refusal::MsixAccess, false),
+        (Import::Unmap, Refusal::Unmap, true),
+    ] {
+        let mut guest = start_guest();
+        give(&mut guest);
+        guest.machine.host.fail(import, 0);
+        guest.write(COMMAND, 2, 2);
+        write_guest_entry(&mut guest, 0, 0);
+        guest.write(guest::MSIX + 2, 2, 0x8003);
+        guest.write(guest::MSI + 4, 4, 0xfee0_0000);
+        guest.write(guest::MSI + 2, 2, 0x0185);
+        guest.machine.mmio_read(guest::PBA, 4);
+        if import == Import::Unmap {
+            guest.write(COMMAND, 2, 0);
+        }
+        assert_eq!(guest.read(COMMAND, 2), if off { 0 } else { 2 }, "{import:?}");
+        assert_eq!(guest.refusals(reason), 1, "{import:?}");
+        assert_eq!(guest.machine.state(0).refusal_counts().iter().sum::<u32>(), 1, "{import:?}");
+        guest.end();
+    }
+}
