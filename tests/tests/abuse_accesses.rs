@@ -24,6 +24,8 @@ fn listed(first: u8, capabilities: &[(u16, u32, u32)]) -> Device {
         device.allow(offset, Width::Dword, u32::MAX);
     }
     device.set(0x06, Width::Word, 0x0010);
+    // An interrupt line that reads like Power Management.
+    device.set(0x3c, Width::Dword, 0x0000_0001);
     device.set(0x34, Width::Byte, first.into());
     for &(offset, header, behind) in capabilities {
         device.set(offset, Width::Dword, header);
