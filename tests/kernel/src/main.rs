@@ -49,12 +49,15 @@ extern "C" fn start(info: u64) -> ! {
         suite::guest::run(&suite::guest::Wishes {
             hostile: has("hostile"),
             hammer: has("hammer"),
-            die: has("die"),
+            die: has("die") || has("stay"),
         });
     }
     let passed = report::done();
     if has("die") {
         xen::shutdown(Reason::Crash);
+    }
+    while has("stay") {
+        cpu::halt();
     }
     // The hardware domain's power is the machine's: without -no-reboot's exit, QEMU would stay.
     xen::shutdown(match (passed, has("role=dom0")) {

@@ -97,6 +97,7 @@ impl Launched {
                     self.audit.entry(device.to_owned()).or_default().ring.push((number, rest.to_owned()));
                 }
             }
+            None if line == "killed" => self.end = Some(line.to_owned()),
             _ => {}
         }
     }

@@ -22,9 +22,6 @@ use crate::{ui, xen::Build};
 /// Modules that dom0 loads: the hypercalls, and the driver that has a device before a guest gets it.
 const MODULES: &[&str] = &["xen-privcmd", "nvme"];
 
-/// For Xen. Each page of a guest's that dom0 maps is a change of dom0's p2m, of which all its CPUs are told.
-const OPTIONS: &str = "dom0_max_vcpus=1";
-
 /// What all boots share.
 pub(super) struct Plan<'a> {
     pub xen: &'a Build,
@@ -92,8 +89,7 @@ fn boot(
     let name = format!("guest-{}", iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
     initramfs(&archive, iommu, plan, files)?;
-    let image =
-        Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: &archive, options: OPTIONS };
+    let image = Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: &archive, options: "" };
     let session = Session { name, iommu, image, data, limits: plan.limits };
     let (_, seen, result) = session.run_attempts(plan.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));

@@ -148,7 +148,7 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
     let end = match row.end {
         End::Poweroff => "",
         End::Reboot => ", which reboot",
-        End::Crash => ", which die with the device in use",
+        End::Crash | End::Killed => ", which die with the device in use",
     };
     line.held.insert(0, format!("{good} of {} guests{end}, {checks} checks", row.times));
     line

@@ -11,6 +11,8 @@ pub(super) enum End {
     Reboot,
     /// It crashes, with its device at work.
     Crash,
+    /// It is destroyed from outside, with its device at work.
+    Killed,
 }
 
 impl End {
@@ -20,6 +22,7 @@ impl End {
             Self::Poweroff => "shutdown poweroff",
             Self::Reboot => "shutdown reboot",
             Self::Crash => "shutdown crash",
+            Self::Killed => "killed",
         }
     }
 
@@ -106,6 +109,14 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "nvme-dies", times: 4, ..DYING },
     Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
     Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
+    Row {
+        name: "killed",
+        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
+        system: System::Tiny("role=guest stay"),
+        times: 2,
+        end: End::Killed,
+        ..TINY
+    },
     Row { name: "twenty", times: 20, ..TINY },
     Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
     Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
@@ -148,6 +159,9 @@ pub(super) fn file<'a>(
                 );
                 let _ = write!(text, " fill={} blocks={blocks} end={end}\"", u8::from(fill));
             }
+        }
+        if row.end == End::Killed {
+            text.push_str(" --kill");
         }
         for (device, slot) in row.devices {
             let slot = slot.map_or(String::new(), |slot| format!("@{slot}"));

@@ -241,6 +241,35 @@ bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason)
     }
 }
 
+bool domain_idle(domid_t domain, unsigned int seconds)
+{
+    double end = now() + seconds, since = now();
+    uint64_t used = 0;
+    struct xen_domctl op;
+
+    for ( ;; )
+    {
+        if ( !information(domain, &op) || (op.u.getdomaininfo.flags & XEN_DOMINF_shutdown) )
+        {
+            errno = ESRCH;
+            return failed("waiting for domain %u to have nothing to do", domain);
+        }
+        if ( op.u.getdomaininfo.cpu_time != used || !(op.u.getdomaininfo.flags & XEN_DOMINF_blocked) )
+        {
+            used = op.u.getdomaininfo.cpu_time;
+            since = now();
+        }
+        if ( now() > since + 0.5 )
+            return true;
+        if ( now() > end )
+        {
+            errno = ETIMEDOUT;
+            return failed("waiting %u seconds for domain %u to have nothing to do", seconds, domain);
+        }
+        usleep(30000);
+    }
+}
+
 bool domain_destroy(domid_t domain)
 {
     double end = now() + 30;

@@ -53,6 +53,8 @@ bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info);
 bool domain_destroy(domid_t domain);
 /* Waits for the domain to shut down, as long as so many seconds. */
 bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason);
+/* Likewise until it does nothing for half a second. */
+bool domain_idle(domid_t domain, unsigned int seconds);
 
 /* device.c */
 /* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */

@@ -25,6 +25,7 @@ static int usage(void)
           "    --no-acpi                no ACPI tables\n"
           "    --no-vpci                no PCI at all\n"
           "    --seconds N              how long to wait; 60 if not given\n"
+          "    --kill                   takes it away as soon as it waits for something\n"
           "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
           "loader destroy DOMAIN        takes it away\n"
           "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
@@ -76,6 +77,7 @@ static bool parse_device(char *text, struct device *device)
 struct options {
     struct guest guest;
     unsigned long seconds;
+    bool kill;
 };
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -91,6 +93,7 @@ static bool parse(int argc, char **argv, struct options *o)
         { "no-acpi", no_argument, NULL, 'A' },
         { "no-vpci", no_argument, NULL, 'P' },
         { "seconds", required_argument, NULL, 's' },
+        { "kill", no_argument, NULL, 'K' },
         { NULL, 0, NULL, 0 },
     };
     struct guest *g = &o->guest;
@@ -116,6 +119,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'f': g->firmware_bars = true; break;
         case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
+        case 'K': o->kill = true; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
@@ -160,11 +164,13 @@ static int run(int argc, char **argv, bool whole)
     good = start(g);
     if ( good && !whole )
         return 0;
-    good = good && ended(g->domain, o.seconds);
+    good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )
         good = false;
+    if ( good && o.kill )
+        printf("killed\n");
 
     return !good;
 }
