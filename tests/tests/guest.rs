@@ -192,6 +192,36 @@ fn a_small_bar_that_shares_its_page_is_refused() {
 }
 
 #[test]
+fn a_bar_over_one_that_is_mapped_is_still_not_placed_over_something_else() {
+    let device =
+        Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_3000, 0x1000).with_bar32(1, 0xfe00_0000, 0x4000);
+    let mut machine = Machine::default();
+    machine.give(device, [Some(0xe000_3000), Some(0xe000_0000), None, None, None, None, None]);
+    machine.host.p2m_mut().set_special(0xe0001);
+    machine.write(0, COMMAND, 2, 0x0002);
+    assert_eq!(machine.read(0, COMMAND, 2), 0);
+    assert_eq!(
+        (machine.state(0).refusals(Refusal::Placement), machine.state(0).refusals(Refusal::Map)),
+        (1, 0)
+    );
+    assert!(machine.host.holds_nothing());
+}
+
+#[test]
+fn a_bar_that_cannot_be_where_it_is_is_not_mapped_when_the_rom_is_given_up() {
+    let device = Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0000, 0x4000).with_rom(0xfe10_0000, 0x1000);
+    let mut machine = Machine::default();
+    machine.give(device, [Some(0xe000_0000), None, None, None, None, None, Some(0xe010_0000)]);
+    machine.host.p2m_mut().set_special(0xe0001);
+    assert_eq!(machine.start_write(0, COMMAND, 2, 0x0002), Written::Pending);
+    assert_eq!(machine.start_write(0, 0x30, 4, 0xe010_0001), Written::Pending);
+    machine.settle(0);
+    assert_eq!(machine.read(0, COMMAND, 2), 0);
+    assert_eq!(machine.state(0).refusals(Refusal::Map), 0, "nobody asks for it to be mapped");
+    assert!(machine.host.holds_nothing());
+}
+
+#[test]
 fn a_mapping_that_fails_leaves_decoding_off_and_says_so() {
     let mut machine = given();
     machine.host.p2m_mut().set_special(0xe0001);

@@ -236,10 +236,12 @@ impl Function<'_> {
         siblings.each_bar(&mut |other: &Bar| alone &= !other.pages().is_some_and(|p| p.overlaps(pages)));
         let mut present = false;
         for (number, other) in self.state.bars.iter().enumerate() {
-            if number != at && other.pages().is_some_and(|p| p.overlaps(pages)) {
+            if let Some(p) = other.pages().filter(|p| number != at && p.overlaps(pages)) {
                 // Small BARs that share a host page share it in the guest.
                 alone &= other.distance() == bar.distance();
-                present |= other.presence != Presence::Absent;
+                // Nothing else is where all of it is mapped already.
+                let inside = p.contains(pages.first) && p.contains(pages.last);
+                present |= inside && other.presence != Presence::Absent;
             }
         }
         alone && (present || host.may_place(pages))

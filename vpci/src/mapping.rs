@@ -142,6 +142,10 @@ impl Function<'_> {
             Some(current) => usize::from(current),
             None => match self.start() {
                 Some((at, true)) if self.is_guest() && !self.may_stand(host, siblings, at) => {
+                    // No page of it is there: it is looked at again, should it still be wanted.
+                    if let Some(bar) = self.state.bars.get_mut(at) {
+                        bar.presence = Presence::Absent;
+                    }
                     self.fail(host, Refusal::Placement);
                     return false;
                 }
