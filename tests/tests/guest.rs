@@ -222,6 +222,32 @@ fn a_bar_that_cannot_be_where_it_is_is_not_mapped_when_the_rom_is_given_up() {
 }
 
 #[test]
+fn a_small_bar_does_not_open_the_msix_table_beside_it() {
+    let device = || {
+        Device::endpoint(0x8086, 1)
+            .with_bar32(0, 0xfe00_0000, 0x800)
+            .with_bar32(1, 0xfe00_0800, 0x800)
+            .with_msix(0x40, 4, (0, 0x0), (0, 0x400))
+    };
+    // In the same page as in the host it traps; in another page, or without the table's BAR, it would not.
+    for (table, beside, ok) in [
+        (Some(0xe000_0000), Some(0xe000_0800), true),
+        (Some(0xe000_0000), Some(0xe000_1800), false),
+        (None, Some(0xe000_0800), false),
+        (Some(0xe000_0000), None, true),
+    ] {
+        let mut machine = Machine::default();
+        machine.plug(device());
+        let guest = GuestInfo { bars: [table, beside, None, None, None, None, None], ..GuestInfo::NONE };
+        let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
+        assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
+        assert_eq!(machine.check_placement(0).is_ok(), ok, "{table:x?} {beside:x?}");
+        machine.write(0, COMMAND, 2, 0x0002);
+        assert!(machine.host.p2m().is_empty(), "{table:x?} {beside:x?}");
+    }
+}
+
+#[test]
 fn a_mapping_that_fails_leaves_decoding_off_and_says_so() {
     let mut machine = given();
     machine.host.p2m_mut().set_special(0xe0001);

@@ -11,7 +11,7 @@ use crate::attach::{AttachError, Info, VirtualFunction};
 use crate::bar::{Bar, BarKind, Presence, Sized};
 use crate::function::{BARS, Function, ROM};
 use crate::map::DefineError;
-use crate::pages::{PAGE_SHIFT, PAGE_SIZE};
+use crate::pages::{PAGE_SHIFT, PAGE_SIZE, Pages};
 use crate::{Host, Refusal, Siblings, Written};
 
 /// A dword whose writes have an effect.
@@ -200,8 +200,8 @@ impl Function<'_> {
     /// # Errors
     ///
     /// [`AttachError::Placement`]: one is over memory or something else that the guest has, over another BAR, not aligned
-    /// to its size, at another place in its page than in the host, not below 4 GiB where it has 32 bits, or shares its
-    /// host page with another function.
+    /// to its size, at another place in its page than in the host, not below 4 GiB where it has 32 bits, shares its host
+    /// page with another function, or has a page of the MSI-X table where that would not trap.
     pub fn check_placement<H: Host, S: Siblings>(&self, host: &H, siblings: &S) -> Result<(), AttachError> {
         let stand = || (0..BARS).all(|at| self.may_stand(host, siblings, at));
         let good = !self.is_guest() || stand() && self.has_its_pages_alone(host);
@@ -244,7 +244,18 @@ impl Function<'_> {
                 present |= inside && other.presence != Presence::Absent;
             }
         }
-        alone && (present || host.may_place(pages))
+        alone && !self.opens_table(bar) && (present || host.may_place(pages))
+    }
+
+    /// Whether a page of this BAR is one of the MSI-X table or PBA in the host, and would not trap in the guest.
+    fn opens_table(&self, bar: &Bar) -> bool {
+        let bars = &self.state.bars;
+        let hosts = Pages::spanning(bar.address, bar.size);
+        self.state.msix.regions().into_iter().any(|region| {
+            let shared = hosts.zip(region.host_pages(bars)).is_some_and(|(a, b)| a.overlaps(b));
+            let traps = |other: &Bar| other.placed && other.distance() == bar.distance();
+            shared && !region.bar(bars).is_some_and(traps)
+        })
     }
 
     /// Mapping failed: what was asked for last is taken back, in the guest's registers as well.

@@ -100,6 +100,12 @@ impl Region {
         let start = self.bar(bars).filter(|bar| bar.placed)?.guest.checked_add(u64::from(self.offset))?;
         Pages::spanning(start, u64::from(self.size))
     }
+
+    /// The host frames that it touches.
+    pub(crate) fn host_pages(self, bars: &[Bar]) -> Option<Pages> {
+        let start = self.bar(bars)?.address.checked_add(u64::from(self.offset))?;
+        Pages::spanning(start, u64::from(self.size))
+    }
 }
 
 /// The state of a function's MSI-X capability. All zeros is a function without one.
