@@ -42,10 +42,38 @@ impl Dump {
         Self { slot: slot.to_owned(), title: title.to_owned(), line, bytes: Vec::new(), sizes: Vec::new() }
     }
 
-    /// The size of the BAR at `address`: as the dump says, or guessed from its alignment.
+    /// The size of the BAR at `address`: as the dump says, or guessed from its alignment and from where the function's next
+    /// BAR is.
     pub fn size(&self, address: u64) -> u64 {
         let known = self.sizes.iter().find(|(at, _)| *at == address);
-        known.map_or_else(|| guess_size(address), |(_, size)| *size)
+        if let Some((_, size)) = known {
+            return *size;
+        }
+        let next = self.addresses().into_iter().filter(|other| *other > address).min();
+        let mut size = guess_size(address);
+        while next.is_some_and(|next| next - address < size) {
+            size /= 2;
+        }
+        size
+    }
+
+    /// The addresses of the memory BARs and of the ROM, if it is an endpoint.
+    fn addresses(&self) -> Vec<u64> {
+        let register = |offset: usize| {
+            let bytes = self.bytes.get(offset..offset + 4).and_then(|bytes| bytes.try_into().ok());
+            bytes.map_or(0, u32::from_le_bytes)
+        };
+        let mut found = vec![u64::from(register(0x30) & !0x7ff)];
+        let mut offset = 0x10;
+        while offset < 0x28 {
+            let (low, high) = (register(offset), register(offset + 4));
+            let long = low & 7 == 4 && offset < 0x24;
+            offset += if long { 8 } else { 4 };
+            if low & 1 == 0 {
+                found.push(u64::from(low & !0xf) | if long { u64::from(high) << 32 } else { 0 });
+            }
+        }
+        found
     }
 
     /// Whether the dump says how large the BAR at `address` is.
@@ -314,5 +342,14 @@ mod tests {
     fn no_bar_is_larger_than_its_alignment() {
         assert_eq!((guess_size(0xfe00_0400), guess_size(0xf000_0000)), (0x400, 0x100_0000));
         assert_eq!((guess_size(0x1000), guess_size(0)), (0x1000, 1));
+        let mut dump = Dump::new(1, "", "");
+        dump.bytes = vec![0; 64];
+        dump.bytes[0x13] = 0xfe;
+        dump.bytes[0x14..0x18].copy_from_slice(&0xfe02_0000u32.to_le_bytes());
+        assert_eq!(
+            (dump.size(0xfe00_0000), dump.size(0xfe02_0000)),
+            (0x2_0000, 0x2_0000),
+            "nor is it over another"
+        );
     }
 }
