@@ -2,10 +2,6 @@
 //! what it likes: nothing panics, every call ends in the work that it promises, nothing stays taken, what decodes is
 //! mapped, and no message of the domain reaches a device.
 
-mod frames;
-mod host;
-mod plan;
-
 use arbitrary::Arbitrary;
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::msi::{self, Control, Layout};
@@ -16,10 +12,10 @@ use vpci::{
 };
 use zerocopy::FromZeros;
 
-use self::frames::Frames;
-use self::host::{Counts, HostileHost, Lie};
-use self::plan::Plan;
 use crate::Size;
+use crate::hostile::frames::Frames;
+use crate::hostile::host::{Counts, HostileHost, Lie};
+use crate::hostile::plan::Plan;
 
 /// More p2m calls than the BARs of one function take, failures aside.
 const P2M_CALLS: u32 = 2000;

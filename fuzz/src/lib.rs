@@ -1,7 +1,9 @@
 //! The bodies of the fuzz targets: plain functions of an input, which panic if the library did wrong.
 
 pub mod accesses;
+mod hostile;
 pub mod hostile_device;
+pub mod hostile_guest;
 pub mod msix_mmio;
 
 use arbitrary::{Arbitrary, Unstructured};

@@ -28,6 +28,11 @@ fn hostile_device() {
 }
 
 #[test]
+fn hostile_guest() {
+    replay("hostile_guest", fuzz::hostile_guest::run);
+}
+
+#[test]
 fn msix_mmio() {
     replay("msix_mmio", fuzz::msix_mmio::run);
 }

@@ -15,6 +15,8 @@ use super::frames::Frames;
 
 /// The first frame that the processor cannot address.
 const END: u64 = 1 << 36;
+/// The frames below this one are a guest's memory.
+const MEMORY_END: u64 = 0x8000;
 
 /// What a device answers instead of the truth.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -23,6 +25,27 @@ pub(crate) struct Lie {
     after: u8,
     value: u32,
 }
+
+/// A configuration access of the library, with the value that it read or wrote.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Traffic {
+    Read(u16, Width, u32),
+    Write(u16, Width, u32),
+}
+
+/// Frames that a guest may have, moved by `distance` from the host's: the pages of a BAR.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    /// In the guest.
+    pub(crate) pages: Pages,
+    /// What is added to a guest's frame to get the host's.
+    pub(crate) distance: u64,
+    /// Whether the BAR does not fill its page.
+    pub(crate) small: bool,
+}
+
+/// A host address and the number of bytes from there on.
+pub(crate) type Bytes = (u64, u64);
 
 /// Calls of the library, by what they cost.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -49,6 +72,11 @@ pub(crate) struct HostileHost {
     lies: RefCell<Vec<Lie>>,
     failures: RefCell<Vec<u8>>,
     mapped: RefCell<Frames>,
+    /// Likewise, by how far the host's frames are from the guest's.
+    moved: RefCell<BTreeMap<u64, Frames>>,
+    /// What may be mapped where the domain is a guest.
+    ranges: RefCell<Option<Vec<Range>>>,
+    traffic: RefCell<Vec<Traffic>>,
     /// Frames that the host refused to unmap.
     stuck: RefCell<Frames>,
     /// Frames made holes and not mapped since.
@@ -56,6 +84,9 @@ pub(crate) struct HostileHost {
     reserved: Option<Pages>,
     /// The frames that device memory may be reached in.
     reachable: RefCell<Frames>,
+    /// The host addresses, and behind them the lengths, of what a guest may reach; and what of that it may not: the MSI-X
+    /// table.
+    bytes: RefCell<Option<(Vec<Bytes>, Vec<Bytes>)>>,
     chunk: u64,
     pause: u8,
     chances: Cell<u32>,
@@ -72,10 +103,14 @@ impl HostileHost {
             lies: RefCell::new(lies.iter().rev().copied().collect()),
             failures: RefCell::new(failures.iter().rev().copied().collect()),
             mapped: RefCell::default(),
+            moved: RefCell::default(),
+            ranges: RefCell::default(),
+            traffic: RefCell::default(),
             stuck: RefCell::default(),
             holes: RefCell::default(),
             reserved,
             reachable: RefCell::default(),
+            bytes: RefCell::default(),
             chunk: u64::from(chunk),
             pause,
             chances: Cell::new(0),
@@ -114,6 +149,47 @@ impl HostileHost {
         self.counts.take()
     }
 
+    /// The configuration accesses since this was last called.
+    pub(crate) fn take_traffic(&self) -> Vec<Traffic> {
+        self.traffic.take()
+    }
+
+    /// The domain is a guest that may have these frames.
+    pub(crate) fn set_ranges(&self, ranges: Vec<Range>) {
+        self.ranges.replace(Some(ranges));
+    }
+
+    /// Whether a guest frame is its memory.
+    fn is_memory(pages: Pages) -> bool {
+        pages.first < MEMORY_END
+    }
+
+    /// The host's frames that are mapped, by how far they are from the guest's.
+    pub(crate) fn moved(&self) -> Ref<'_, BTreeMap<u64, Frames>> {
+        self.moved.borrow()
+    }
+
+    /// Whether another function has a BAR in this host frame.
+    pub(crate) const fn has_neighbour(host: u64) -> bool {
+        host % 8 == 5
+    }
+
+    /// Checks that a guest's frames are those of a BAR that may be there.
+    fn check_range(&self, guest: Pages, distance: u64) {
+        let ranges = self.ranges.borrow();
+        let Some(ranges) = ranges.as_ref() else {
+            assert_eq!(distance, 0, "the hardware domain is mapped one to one");
+            return;
+        };
+        let holds = |range: &&Range| {
+            range.distance == distance && range.pages.first <= guest.first && guest.last <= range.pages.last
+        };
+        let mut of: Vec<&Range> = ranges.iter().filter(holds).collect();
+        assert!(!of.is_empty(), "{guest:x?} is of no BAR that is {distance:#x} away: {ranges:x?}");
+        of.retain(|range| !range.small || !Self::has_neighbour(guest.first.wrapping_add(distance)));
+        assert!(!of.is_empty(), "{guest:x?} is a page that others have BARs in");
+    }
+
     pub(crate) fn forget_decoding(&self, sbdf: Sbdf) {
         self.decoding.borrow_mut().remove(&sbdf.0);
     }
@@ -144,6 +220,11 @@ impl HostileHost {
 
     pub(crate) fn set_reachable(&self, frames: Frames) {
         self.reachable.replace(frames);
+    }
+
+    /// A guest may reach `bytes` of device memory, but not `table`.
+    pub(crate) fn set_bytes(&self, bytes: Vec<Bytes>, table: Vec<Bytes>) {
+        self.bytes.replace(Some((bytes, table)));
     }
 
     pub(crate) fn fail_nothing(&self) {
@@ -192,6 +273,15 @@ impl HostileHost {
         assert!(offset.is_multiple_of(u16::from(bytes)), "{bytes} bytes at {offset:#x} of a frame");
         let reachable = self.reachable.borrow().first_in(Pages { first: frame, last: frame });
         assert!(reachable.is_some(), "frame {frame:#x} is in no BAR of the function");
+        if let Some((all, table)) = self.bytes.borrow().as_ref() {
+            let (first, last) =
+                (frame << 12 | u64::from(offset), frame << 12 | u64::from(offset + u16::from(bytes) - 1));
+            let has = |(start, length): &Bytes, at: u64| at >= *start && at - start < *length;
+            for at in first..=last {
+                assert!(all.iter().any(|range| has(range, at)), "{at:#x} is in no BAR of the function");
+                assert!(!table.iter().any(|range| has(range, at)), "{at:#x} is in the MSI-X table");
+            }
+        }
         self.count(|counts| counts.mmio += 1);
     }
 }
@@ -206,6 +296,7 @@ impl Host for HostileHost {
             let memory = value & u32::from(Command::MEMORY.bits()) != 0;
             self.decoding.borrow_mut().entry(sbdf.0).or_insert(memory);
         }
+        self.traffic.borrow_mut().push(Traffic::Read(offset, width, value));
         value
     }
 
@@ -213,6 +304,7 @@ impl Host for HostileHost {
         let access = Access::new(u32::from(offset), u32::from(width.bytes())).expect("a legal access");
         assert_eq!(value & !access.value_mask(), 0, "{value:#x} is wider than {width:?}");
         self.count(|counts| counts.config_writes += 1);
+        self.traffic.borrow_mut().push(Traffic::Write(offset, width, value));
         if offset <= COMMAND && COMMAND < offset + u16::from(width.bytes()) {
             assert_eq!((offset, width), (COMMAND, Width::Word), "COMMAND is written in part");
             let memory = value & u32::from(Command::MEMORY.bits()) != 0;
@@ -225,14 +317,24 @@ impl Host for HostileHost {
 
     fn map(&self, guest: Pages, host: u64) -> Result<u64, HostError> {
         assert!(guest.first <= guest.last, "a range that ends before it starts: {guest:x?}");
-        assert_eq!(guest.first, host, "the hardware domain is mapped one to one");
+        let distance = host.wrapping_sub(guest.first);
+        self.check_range(guest, distance);
         self.count(|counts| counts.p2m += 1);
         if self.fails() || guest.first >= END {
             return Err(HostError);
         }
         let part = self.part(Pages { last: guest.last.min(END - 1), ..guest });
-        let reserved = self.reserved.is_some_and(|reserved| reserved.overlaps(part));
+        let hosts = Pages { first: host, last: part.last.wrapping_add(distance) };
+        let reserved = self.reserved.is_some_and(|reserved| reserved.overlaps(hosts));
         assert!(!reserved, "{part:x?} holds frames that are the host's own");
+        if self.ranges.borrow().is_some() {
+            assert!(!Self::is_memory(part), "a BAR is mapped over memory: {part:x?}");
+        }
+        let mut moved = self.moved.borrow_mut();
+        if moved.iter().any(|(other, frames)| *other != distance && frames.first_in(part).is_some()) {
+            return Err(HostError);
+        }
+        moved.entry(distance).or_default().insert(part);
         self.mapped.borrow_mut().insert(part);
         self.holes.borrow_mut().remove(part);
         self.stuck.borrow_mut().remove(part);
@@ -241,7 +343,8 @@ impl Host for HostileHost {
 
     fn unmap(&self, guest: Pages, host: u64) -> Result<u64, HostError> {
         assert!(guest.first <= guest.last, "a range that ends before it starts: {guest:x?}");
-        assert_eq!(guest.first, host, "the hardware domain is mapped one to one");
+        let distance = host.wrapping_sub(guest.first);
+        self.check_range(guest, distance);
         self.count(|counts| counts.p2m += 1);
         if self.fails() {
             let first = Pages { last: guest.first, ..guest };
@@ -251,6 +354,11 @@ impl Host for HostileHost {
             return Err(HostError);
         }
         let part = self.part(guest);
+        let mut moved = self.moved.borrow_mut();
+        let other =
+            moved.iter().find(|(other, frames)| **other != distance && frames.first_in(part).is_some());
+        assert!(other.is_none(), "{part:x?} is unmapped, but is mapped otherwise: {other:x?}");
+        moved.entry(distance).or_default().remove(part);
         self.mapped.borrow_mut().remove(part);
         self.stuck.borrow_mut().remove(part);
         Ok(part.count())
@@ -262,6 +370,7 @@ impl Host for HostileHost {
             return Err(HostError);
         }
         let page = Pages { first: guest, last: guest };
+        self.moved.borrow_mut().values_mut().for_each(|frames| frames.remove(page));
         self.mapped.borrow_mut().remove(page);
         self.stuck.borrow_mut().remove(page);
         self.holes.borrow_mut().insert(page);
@@ -273,16 +382,18 @@ impl Host for HostileHost {
         Some(Pages { first: reserved.first.max(range.first), last: reserved.last.min(range.last) })
     }
 
-    fn may_place(&self, _guest: Pages) -> bool {
-        true
+    fn may_place(&self, guest: Pages) -> bool {
+        assert!(guest.first <= guest.last, "a range that ends before it starts: {guest:x?}");
+        !self.fails() && !Self::is_memory(guest) && self.mapped.borrow().first_in(guest).is_none()
     }
 
     fn vpd_read(&self, _sbdf: Sbdf, address: u16) -> u32 {
+        assert!(address < 0x8000 && address.is_multiple_of(4), "vital product data at {address:#x}");
         u32::from(address) | 0x5650_0000
     }
 
-    fn is_shared(&self, _sbdf: Sbdf, _host: u64) -> bool {
-        false
+    fn is_shared(&self, _sbdf: Sbdf, host: u64) -> bool {
+        Self::has_neighbour(host)
     }
 
     fn preempt(&self) -> bool {
