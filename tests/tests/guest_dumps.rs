@@ -42,18 +42,23 @@ struct Guest {
 impl Guest {
     /// Gives a dump to a guest; `None` if no guest may have it.
     fn new(name: &str, dump: &Dump) -> Option<Self> {
-        let device = dump.device();
+        let mut device = dump.device();
         let ids = device.get(0, Width::Dword);
         let function = given::virtual_function(dump.ids_of_title().unwrap_or(ids));
         let terms = Terms { function: (ids == u32::MAX).then_some(&function), ..Terms::default() };
         let bars = if terms.function.is_some() { Vec::new() } else { given::bars(dump) };
-        let given = given::give(device.clone(), &bars, &terms);
+        let oracle = Oracle::new(&device, &bars, &terms);
+        for (id, mask) in [(0x05, 0x0071), (0x11, 0xc000)] {
+            if let Some(at) = oracle.find(Place::Standard(id)) {
+                device.allow(at + 2, Width::Word, mask);
+            }
+        }
+        let given = given::give(device, &bars, &terms);
         if dump.bytes[0x0e] & 0x7f != 0 {
             assert_eq!(given.err(), Some(AttachError::Unsupported), "{name}: no guest may have a bridge");
             return None;
         }
         let machine = given.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-        let oracle = Oracle::new(&device, &bars, &terms);
         Some(Self { name: name.to_owned(), dump: dump.clone(), bars, machine, oracle })
     }
 
@@ -208,6 +213,10 @@ impl Guest {
             assert_eq!(now & !changed, old & !changed, "{name}: the device's word {offset:#x} changed");
         }
         assert_eq!(machine.device(0).get(COMMAND, Width::Word) & MASTER, 0, "{name}");
+        for (id, enable) in [(0x05, 1), (0x11, 0x8000)] {
+            let on = control(id).map_or(0, |at| machine.device(0).get(at, Width::Word) & enable);
+            assert_eq!(on, 0, "{name}: interrupts stay enabled");
+        }
     }
 }
 
