@@ -11,7 +11,7 @@ mod rules;
 use arbitrary::Arbitrary;
 use capabilities::header::Command;
 use capabilities::id::CapabilityId;
-use capabilities::policy::Rule;
+use capabilities::policy::{Rule, Scope};
 use capabilities::{Access, ConfigReader, Sbdf, Width, header, msi, msix, walk};
 use vpci::{
     AttachError, Bar, BarKind, Function, GuestInfo, Info, Locked, Pages, Progress, Register, Siblings, State,
@@ -272,9 +272,11 @@ impl Machine {
     fn detach(&mut self, number: usize) {
         self.set_ranges();
         self.host.take_traffic();
+        let failures = self.host.failures_left();
         self.with_others(number, |function, host, others| function.detach(host, others));
+        let failed = self.host.failures_left() != failures;
         let known = self.places[number].known.take().expect("a guest has it");
-        oracle::check_detach(&self.host.take_traffic(), &known);
+        oracle::check_detach(&self.host.take_traffic(), &known, failed);
         let pending = self.with(number, |function, _| function.is_pending());
         assert!(!pending, "work is left after detach");
         assert!(self.places[number].state.bars().iter().all(|bar| !bar.is_present()), "a BAR is left mapped");
@@ -444,6 +446,19 @@ impl Machine {
                     standard.chain(known.extended.iter().map(|(offset, _)| *offset)).collect();
                 let start = all.get(usize::from(which) % all.len().max(1))?;
                 let offset = (start + u16::from(at % 0x40)).min(0xfff);
+                self.write(number, access(size.align(offset), size.width()), value);
+            }
+            Operation::Ruled { function, rule, at, size, value } => {
+                let number = self.find(function, true)?;
+                let known = self.places[number].known.as_ref()?;
+                let rule = known.rules.get(usize::from(rule) % known.rules.len().max(1))?;
+                let start = match rule.scope()? {
+                    Scope::Bytes => 0,
+                    Scope::Standard(id) => known.standard.iter().find(|(_, other)| *other == id.0)?.0,
+                    Scope::Extended(id) => known.extended.iter().find(|(_, other)| *other == id.0)?.0,
+                };
+                let offset = (start + rule.offset + u16::from(at) % rule.length).min(0xfff);
+                self.read(number, access(size.align(offset), size.width()));
                 self.write(number, access(size.align(offset), size.width()), value);
             }
         }

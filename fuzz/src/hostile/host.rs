@@ -144,6 +144,11 @@ impl HostileHost {
         self.lies.borrow().len()
     }
 
+    /// The failures that are still to come.
+    pub(crate) fn failures_left(&self) -> usize {
+        self.failures.borrow().len()
+    }
+
     pub(crate) fn take_counts(&self) -> Counts {
         self.inner.take_events();
         self.counts.take()

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use capabilities::header::{BAR0, Command, ROM_TYPE0};
-use capabilities::policy::Rule;
+use capabilities::id::{CapabilityId, ExtendedId};
+use capabilities::policy::{self, BUILT_IN, Rule};
 use capabilities::{Width, msi, msix};
 
-use super::rules::writable;
+use super::rules::masks;
 use crate::hostile::host::Traffic;
 
 const COMMAND: u16 = 0x04;
@@ -110,6 +111,7 @@ pub(crate) fn check_access(traffic: &[Traffic], known: &Known) {
     for access in traffic {
         match *access {
             Traffic::Read(offset, width, value) => {
+                assert!(is_live(known, offset, width), "{access:x?}: the device is asked again");
                 read.insert((offset, width.bytes()), value);
             }
             Traffic::Write(offset, width, value) if (offset, width) == (COMMAND, Width::Word) => {
@@ -120,7 +122,7 @@ pub(crate) fn check_access(traffic: &[Traffic], known: &Known) {
                 let old = read.get(&(offset, width.bytes()));
                 let changed = old.map_or(u32::MAX >> (32 - 8 * u32::from(width.bytes())), |old| old ^ value);
                 for (at, byte) in (offset..offset + u16::from(width.bytes())).zip(changed.to_le_bytes()) {
-                    let allowed = writable(&known.rules, at, &known.standard, &known.extended);
+                    let (_, allowed) = masks(&known.rules, at, &known.standard, &known.extended);
                     assert_eq!(
                         byte & !allowed,
                         0,
@@ -133,6 +135,26 @@ pub(crate) fn check_access(traffic: &[Traffic], known: &Known) {
     }
 }
 
+/// Whether any byte of a register is the device's each time that it is read: STATUS, what a table says, Pending Bits, or
+/// what a rule shows.
+fn is_live(known: &Known, offset: u16, width: Width) -> bool {
+    // How many dwords behind the start of a capability.
+    let behind = |start: u16| offset.checked_sub(start).map(|bytes| bytes / 4);
+    let standard = known.standard.iter().any(|(start, id)| {
+        let pending = *id == CapabilityId::MSI.0 && behind(*start).is_some_and(|n| matches!(n, 4 | 5));
+        pending || behind(*start).is_some_and(|n| policy::standard_dword(CapabilityId(*id), n).live != 0)
+    });
+    let extended = known.extended.iter().any(|(start, id)| {
+        behind(*start).is_some_and(|n| policy::extended_dword(ExtendedId(*id), n).live != 0)
+    });
+    let by_rule = || {
+        let rules: Vec<Rule> = known.rules.iter().chain(&BUILT_IN).copied().collect();
+        let bytes = offset..offset + u16::from(width.bytes());
+        bytes.into_iter().any(|at| masks(&rules, at, &known.standard, &known.extended).0 != 0)
+    };
+    (4..8).contains(&offset) || standard || extended || by_rule()
+}
+
 /// Whether no rule may let this byte be written: the header, and the bodies of MSI and MSI-X.
 fn is_floor(known: &Known, at: u16) -> bool {
     let inside = |control: Option<(u16, u32)>, length: u16| {
@@ -141,13 +163,14 @@ fn is_floor(known: &Known, at: u16) -> bool {
     at < 0x40 || inside(known.msi, 0x0a) || inside(known.msix, msix::LENGTH)
 }
 
-/// The traffic of a detach: the device is quiet, and as it was.
+/// The traffic of a detach: the device is quiet, and as it was. Where the host failed, it may have kept MSI-X as it is.
 ///
 /// # Panics
 ///
 /// If it is not.
-pub(crate) fn check_detach(traffic: &[Traffic], known: &Known) {
+pub(crate) fn check_detach(traffic: &[Traffic], known: &Known, failed: bool) {
     let mut command = None;
+    let (mut msi, mut msix) = (known.msi.is_none(), known.msix.is_none() || failed);
     for access in traffic {
         let Traffic::Write(offset, width, value) = *access else { continue };
         if (offset, width) == (COMMAND, Width::Word) {
@@ -155,13 +178,16 @@ pub(crate) fn check_detach(traffic: &[Traffic], known: &Known) {
         } else if (offset, width) == (ROM_TYPE0, Width::Dword) {
             assert_eq!(value & 0x7ff, 0, "the ROM stays enabled");
         } else if known.msi.is_some_and(|(at, _)| at == offset) && width == Width::Word {
-            assert_eq!(value & u32::from(msi::ENABLE), 0, "MSI stays enabled");
+            assert_eq!(value & u32::from(capabilities::msi::ENABLE), 0, "MSI stays enabled");
+            msi = true;
         } else if known.msix.is_some_and(|(at, _)| at == offset) && width == Width::Word {
-            assert_eq!(value & u32::from(msix::ENABLE), 0, "MSI-X stays enabled");
+            assert_eq!(value & u32::from(capabilities::msix::ENABLE), 0, "MSI-X stays enabled");
+            msix = true;
         } else {
             panic!("{access:x?} is not due when a device is taken back");
         }
     }
+    assert!(msi && msix, "interrupts are not turned off");
     let master = u32::from(Command::MASTER.bits());
     assert_eq!(command, Some(known.original & !master), "COMMAND is not as it was");
 }

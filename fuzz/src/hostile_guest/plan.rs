@@ -123,6 +123,14 @@ pub(super) enum Operation {
     Pull {
         function: u8,
     },
+    /// A read and a write where a rule is.
+    Ruled {
+        function: u8,
+        rule: u8,
+        at: u8,
+        size: Size,
+        value: u32,
+    },
     /// A write into a capability that the guest has.
     Capability {
         function: u8,

@@ -58,15 +58,23 @@ impl RulePlan {
     }
 }
 
-/// The bits of the byte at `offset` that any of `rules` may let a guest with these capabilities write: keys do not count.
-pub(crate) fn writable(rules: &[Rule], offset: u16, standard: &[(u16, u8)], extended: &[(u16, u16)]) -> u8 {
-    let mut mask = 0;
+/// The bits of the byte at `offset` that any of `rules` may let a guest with these capabilities read, and write: keys do
+/// not count.
+pub(crate) fn masks(
+    rules: &[Rule],
+    offset: u16,
+    standard: &[(u16, u8)],
+    extended: &[(u16, u16)],
+) -> (u8, u8) {
+    let mut masks = (0, 0);
     for rule in rules {
         let mut add = |start: u16| {
             let first = u32::from(start) + u32::from(rule.offset);
             let at = u32::from(offset);
             if at >= first && at - first < u32::from(rule.length) {
-                mask |= rule.write.to_le_bytes()[usize::from(offset % 4)];
+                let lane = usize::from(offset % 4);
+                masks.0 |= rule.read.to_le_bytes()[lane];
+                masks.1 |= rule.write.to_le_bytes()[lane];
             }
         };
         match rule.scope() {
@@ -80,5 +88,5 @@ pub(crate) fn writable(rules: &[Rule], offset: u16, standard: &[(u16, u8)], exte
             None => {}
         }
     }
-    mask
+    masks
 }
