@@ -141,3 +141,97 @@ const fn add(dword: &mut Dword, field: &Field) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn policy(fields: &'static [Field]) -> Policy {
+        Policy {
+            name: "a test's",
+            section: "",
+            length: Length::Bytes(12),
+            guest: Visibility::Shown,
+            floor: true,
+            why: "",
+            fields,
+        }
+    }
+
+    const FIELDS: &[Field] = &[
+        Field::new("a", 0x00, 0x00ff, Treatment::Snapshot),
+        Field::new("b", 0x01, 0x00ff, Treatment::Engine(Act::Link)),
+        Field::new("c", 0x02, 0x0003, Treatment::Live),
+        Field::new("d", 0x03, 0x0081, Treatment::One),
+        Field::new("e", 0x08, 0x000f, Treatment::Virtual),
+        Field::new("f", 0x08, 0x00f0, Treatment::VirtualSnapshot),
+        Field::new("g", 0x0a, 0x0100, Treatment::Engine(Act::Reset)),
+        Field::new("h", 0x0b, 0x0002, Treatment::Engine(Act::Reset)),
+        Field::new("i", 0x0a, 0x0001, Treatment::Hidden),
+    ];
+    const OTHER: &[Field] = &[Field::new("j", 0x04, u32::MAX, Treatment::Live)];
+
+    #[test]
+    fn rows_become_masks_of_their_dword() {
+        let policies = [policy(FIELDS), Policy::hidden("none", "", Length::Open, ""), policy(OTHER)];
+        assert_eq!(total(&policies), 5);
+        let tables = Tables::<3, 5>::fold(&policies);
+        let [first, none, other] = [0, 1, 2].map(|number| tables.entry(number));
+        assert_eq!((first.length, first.guest, first.floor), (Length::Bytes(12), Visibility::Shown, true));
+        let snapshot = Dword { snapshot: 0xff, live: 0x0003_0000, ones: 0x8100_0000, ..Dword::HIDDEN };
+        assert_eq!(tables.dword(first, 0), snapshot);
+        assert_eq!(tables.dword(first, 1), Dword::HIDDEN);
+        let storage =
+            Dword { write: 0xff, snapshot: 0xf0, act: Act::Reset, acts: 0x0300_0000, ..Dword::HIDDEN };
+        assert_eq!(tables.dword(first, 2), storage);
+        assert_eq!(tables.dword(first, 3), Dword::HIDDEN, "the other policy's is not this one's");
+        assert_eq!((none.guest, tables.dword(none, 0)), (Visibility::Hidden, Dword::HIDDEN));
+        assert_eq!(tables.dword(other, 1), Dword { live: u32::MAX, ..Dword::HIDDEN });
+        assert_eq!(tables.entry(3), Entry::UNKNOWN);
+        assert_eq!(tables.dword(Entry::UNKNOWN, 0), Dword::HIDDEN);
+    }
+
+    // In a table of the library's these do not compile.
+
+    #[test]
+    #[should_panic = "two rows claim a bit"]
+    fn a_bit_has_one_row() {
+        const TWICE: &[Field] = &[
+            Field::new("a", 0x00, 0x0180, Treatment::Snapshot),
+            Field::new("b", 0x01, 0x0001, Treatment::Hidden),
+        ];
+        Tables::<1, 1>::fold(&[policy(TWICE)]);
+    }
+
+    #[test]
+    #[should_panic = "a field leaves its dword"]
+    fn a_field_stays_in_its_dword() {
+        const WIDE: &[Field] = &[Field::new("a", 0x02, 0x0001_0000, Treatment::Live)];
+        Tables::<1, 1>::fold(&[policy(WIDE)]);
+    }
+
+    #[test]
+    #[should_panic = "two acts meet in a dword"]
+    fn a_dword_has_one_act() {
+        const TWO: &[Field] = &[
+            Field::new("a", 0x00, 0x0001, Treatment::Engine(Act::Reset)),
+            Field::new("b", 0x00, 0x0002, Treatment::Engine(Act::PowerState)),
+        ];
+        Tables::<1, 1>::fold(&[policy(TWO)]);
+    }
+
+    #[test]
+    #[should_panic = "D is not the number of dwords"]
+    fn the_dwords_are_counted() {
+        Tables::<1, 4>::fold(&[policy(FIELDS)]);
+    }
+
+    #[test]
+    fn a_field_says_where_it_is_and_why() {
+        let field =
+            Field::new("a", 0x16, 0x0003, Treatment::Live).because("so").host(super::super::Control::Pinned);
+        assert_eq!((field.dword(), field.mask(), field.why), (0x14, 0x0003_0000, "so"));
+        assert_eq!(field.host, super::super::Control::Pinned);
+        assert!(Policy::hidden("a", "", Length::Open, "").floor().floor);
+    }
+}

@@ -317,6 +317,16 @@ mod tests {
     }
 
     #[test]
+    fn a_virtio_structure_is_told_by_its_type() {
+        let known = virtio("a", 2, 0x14, "so");
+        assert_eq!((known.name, known.why), ("a", "so"));
+        let Rule { vendor, key_offset, key_mask, key_value, length, write, .. } = known.rule;
+        assert_eq!((vendor, length, write), (0x1af4, 0x14, 0));
+        assert_eq!((key_offset, key_mask, key_value), (0, 0xff00_0000, 0x0200_0000));
+        assert_eq!(known.rule.check(), Ok(()));
+    }
+
+    #[test]
     fn scopes_by_number() {
         assert_eq!(Scope::from_raw(0, 0), Some(Scope::Bytes));
         assert_eq!(Scope::from_raw(1, 0xff), Some(Scope::Standard(CapabilityId(0xff))));
