@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use capabilities::policy::rule::{ANY, KNOWN, Scope};
-use capabilities::policy::{
-    Act, Control, EXTENDED, Field, HEADER, Length, Policy, STANDARD, Treatment, Visibility,
-};
+use capabilities::policy::{Control, EXTENDED, Field, HEADER, Length, Policy, STANDARD, Visibility};
 
 /// What follows this line is written by this test.
 const MARK: &str = "<!-- What follows is written from the tables by capabilities/tests/page.rs. -->\n";
@@ -30,20 +28,6 @@ fn bits(mask: u32) -> String {
         ranges.push(if high == bit { format!("{bit}") } else { format!("{high}:{bit}") });
     }
     ranges.join(", ")
-}
-
-fn treatment(treatment: Treatment) -> &'static str {
-    match treatment {
-        Treatment::Hidden => "hidden",
-        Treatment::One => "one",
-        Treatment::Snapshot => "snapshot",
-        Treatment::Live => "live",
-        Treatment::Virtual => "storage",
-        Treatment::VirtualSnapshot => "storage, from the device",
-        Treatment::Engine(Act::Link) => "relinked",
-        Treatment::Engine(Act::Reset) => "reset",
-        Treatment::Engine(_) => "virtual",
-    }
 }
 
 fn control(control: Control) -> &'static str {
@@ -70,7 +54,7 @@ fn fields(text: &mut String, policy: &Policy) {
         "| offset | bits | field | a guest | the hardware domain | why |\n|---|---|---|---|---|---|\n",
     );
     for Field { name, offset, bits: mask, guest, host, why } in policy.fields {
-        let (bits, guest, host) = (bits(*mask), treatment(*guest), control(*host));
+        let (bits, guest, host) = (bits(*mask), guest.word(), control(*host));
         writeln!(text, "| {offset:02x} | {bits} | {name} | {guest} | {host} | {why} |").expect("it grows");
     }
 }

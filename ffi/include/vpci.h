@@ -353,7 +353,7 @@ struct rvpci_device_info {
    */
   uint32_t view;
   /**
-   * `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`.
+   * `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`.
    */
   uint32_t flags;
   /**

@@ -132,7 +132,7 @@ pub struct rvpci_device_info {
     pub guest: u32,
     /// `RVPCI_VIEW_*`.
     pub view: u32,
-    /// `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`.
+    /// `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`.
     pub flags: u32,
     /// Room for registers, as given to `rvpci_device_size`.
     pub registers: u32,

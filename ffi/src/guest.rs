@@ -1,6 +1,5 @@
 //! What a host asks for where it has guests.
 
-use capabilities::Sbdf;
 use vpci::Record;
 
 use crate::abi::{RVPCI_NO_ADDRESS, rvpci_audit_record, rvpci_bar};
@@ -19,8 +18,7 @@ use crate::domain::{self, rvpci_domain};
 pub unsafe extern "C" fn rvpci_find_free(domain: *const rvpci_domain) -> u32 {
     // SAFETY: the caller promises a domain and holds its lock.
     let slots = unsafe { domain::slots(domain) };
-    let free = |device: u32| (0..8).all(|n| vpci::find_slot(slots, Sbdf(device << 3 | n)).is_none());
-    (1..32).find(|device| free(*device)).map_or(u32::MAX, |device| device << 3)
+    vpci::find_free(slots).map_or(u32::MAX, |free| free.0)
 }
 
 /// Stores a refused access in `*record`: `age` is 0 for the last, 1 for the one before. Whether it is kept; the last 16

@@ -138,6 +138,15 @@ pub fn find_slot(slots: &[Slot], sbdf: Sbdf) -> Option<&Slot> {
     }
 }
 
+/// The first device of bus 0 of segment 0 none of whose functions has an owner, by its function 0. Device 0 is kept for a
+/// host bridge.
+///
+/// Work: at most 248 searches.
+pub fn find_free(slots: &[Slot]) -> Option<Sbdf> {
+    let free = |device: u32| (0..8).all(|function| find_slot(slots, Sbdf(device << 3 | function)).is_none());
+    (1..32).find(|device| free(*device)).map(|device| Sbdf(device << 3))
+}
+
 /// The number of the place of `sbdf`, or of the empty one where it would be.
 fn position(slots: &[Slot], sbdf: Sbdf) -> usize {
     let mut at = home(sbdf, slots.len());

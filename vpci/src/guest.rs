@@ -5,6 +5,7 @@
 
 use capabilities::header::{self, Command, Layout};
 use capabilities::policy::{self, Act};
+use capabilities::standard::pm::POWER_STATE;
 use capabilities::standard::vpd;
 use capabilities::{Lanes, Width, msi, msix};
 
@@ -19,8 +20,6 @@ use crate::{Host, Refusal, Written};
 /// The bits of COMMAND that a guest may write. Of these, the device gets Bus Master Enable.
 const GUEST_COMMAND: Command =
     Command::IO.union(Command::MEMORY).union(Command::MASTER).union(Command::INTX_DISABLE);
-/// The bits of PMCSR that hold the power state (PCIe 7.5.2.2), and its values D0 and D3hot.
-const POWER_STATE: u32 = 3;
 
 impl Function<'_> {
     /// Takes the function for a guest. Decoding is off in the guest's COMMAND and on in the device's; bus mastering and

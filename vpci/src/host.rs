@@ -1,6 +1,6 @@
 //! What the engine asks of the hypervisor.
 
-use capabilities::{Sbdf, Width};
+use capabilities::{Sbdf, Width, msi};
 
 use crate::Pages;
 
@@ -23,7 +23,8 @@ impl Message {
     /// of fixed or lowest priority (Intel SDM 3A, 11.11). NMI, SMI, INIT and `ExtINT` are not a device's to send.
     #[must_use]
     pub const fn is_deliverable(&self) -> bool {
-        self.address >> 20 == 0xfee && self.data >> 8 & 7 <= 1
+        self.address >> msi::APIC_RANGE_SHIFT == msi::APIC_RANGE
+            && self.data & msi::DELIVERY_MODE <= msi::LOWEST_PRIORITY
     }
 }
 

@@ -37,6 +37,24 @@ pub enum Treatment {
     Engine(Act),
 }
 
+impl Treatment {
+    /// The word for it in documents and reports.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Hidden => "hidden",
+            Self::One => "one",
+            Self::Snapshot => "snapshot",
+            Self::Live => "live",
+            Self::Virtual => "storage",
+            Self::VirtualSnapshot => "storage, from the device",
+            Self::Engine(Act::Link) => "relinked",
+            Self::Engine(Act::Reset) => "reset",
+            Self::Engine(_) => "virtual",
+        }
+    }
+}
+
 /// Registers that the engine makes up for a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]

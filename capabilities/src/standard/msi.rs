@@ -57,6 +57,15 @@ pub const CAPABLE_SHIFT: u32 = 1;
 /// Where [`Control::granted`] starts.
 pub const GRANTED_SHIFT: u32 = 4;
 
+/// Bits 31:20 of a Message Address in the range of the local APICs, with nothing above them (Intel SDM 3A, 11.11.1).
+pub const APIC_RANGE: u64 = 0xfee;
+/// Where [`APIC_RANGE`] starts in a Message Address.
+pub const APIC_RANGE_SHIFT: u32 = 20;
+/// The delivery mode in Message Data, bits 10:8 (Intel SDM 3A, 11.11.2).
+pub const DELIVERY_MODE: u32 = 7 << 8;
+/// [`DELIVERY_MODE`]: lowest priority; fixed is 0.
+pub const LOWEST_PRIORITY: u32 = 1 << 8;
+
 /// The bits of [`Control`] that software may write: enable and granted.
 pub const WRITABLE: u16 = 0x0071;
 /// From Mask Bits to Pending Bits, which follow.

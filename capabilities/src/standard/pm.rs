@@ -9,6 +9,9 @@ pub const CAPABILITIES: u16 = 0x02;
 /// Power Management Control/Status, a word, relative to the capability.
 pub const CONTROL_STATUS: u16 = 0x04;
 
+/// The bits of [`CONTROL_STATUS`] that hold the power state: 0 for D0, all of them for D3hot.
+pub const POWER_STATE: u32 = 0x0003;
+
 /// What a guest sees.
 pub const POLICY: Policy = Policy {
     name: "Power Management",
@@ -25,7 +28,7 @@ pub const POLICY: Policy = Policy {
         Field::new("D1, D2 Support", CAPABILITIES, 0x0600, Hidden)
             .because("a guest has D0 and D3hot, in storage"),
         Field::new("PME Support", CAPABILITIES, 0xf800, Hidden).because("PME# wakes the host, not the guest"),
-        Field::new("PowerState", CONTROL_STATUS, 0x0003, Engine(Act::PowerState)).because(
+        Field::new("PowerState", CONTROL_STATUS, POWER_STATE, Engine(Act::PowerState)).because(
             "storage: D3hot would stop the MMIO that is mapped (vfio and pciback set it in the device)",
         ),
         Field::new("No_Soft_Reset", CONTROL_STATUS, 0x0008, One)

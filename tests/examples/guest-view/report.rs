@@ -303,21 +303,6 @@ fn bar_report(subject: &Subject, bar: &Bar, is_virtual: bool) -> BarReport {
     BarReport { number, kind, prefetchable, size, guessed, host: address, guest }
 }
 
-/// The word for a treatment, as in `docs/policy.md`.
-const fn treatment(treatment: Treatment) -> &'static str {
-    match treatment {
-        Treatment::Hidden => "hidden",
-        Treatment::One => "one",
-        Treatment::Snapshot => "snapshot",
-        Treatment::Live => "live",
-        Treatment::Virtual => "storage",
-        Treatment::VirtualSnapshot => "storage, from the device",
-        Treatment::Engine(Act::Link) => "relinked",
-        Treatment::Engine(Act::Reset) => "reset",
-        Treatment::Engine(_) => "virtual",
-    }
-}
-
 fn value(bytes: &[u8], offset: u16, bits: u32) -> u32 {
     let at = usize::from(offset);
     let raw =
@@ -339,7 +324,7 @@ fn block(report: &Report, oracle: &Oracle, number: usize) -> BlockReport {
             host: value(&report.host, row.offset, row.bits),
             guest: value(&report.guest, row.offset, row.bits),
             class: Class::of(Served::By(row.field.guest)),
-            treatment: treatment(row.field.guest),
+            treatment: row.field.guest.word(),
             why: row.field.why,
         })
         .collect();
