@@ -5,7 +5,7 @@
 use arbitrary::Arbitrary;
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::msi::{self, Control, Layout};
-use capabilities::{Access, CONFIG_SIZE, ConfigReader, Sbdf, Width, header, walk};
+use capabilities::{Access, CONFIG_SIZE, Sbdf, Width, header, walk};
 use vpci::{
     Bar, BarKind, Domain, Function, Handle, Info, Locked, Owner, Pages, Progress, Register, Siblings, Slot,
     State, Vector, Window, Written, find_window,
@@ -16,6 +16,7 @@ use crate::Size;
 use crate::hostile::frames::Frames;
 use crate::hostile::host::{Counts, HostileHost, Lie};
 use crate::hostile::plan::Plan;
+use crate::hostile::{Seen, access, zeroed};
 
 /// More p2m calls than the BARs of one function take, failures aside.
 const P2M_CALLS: u32 = 2000;
@@ -96,23 +97,6 @@ impl Siblings for Others<'_> {
     fn each_bar(&self, each: &mut impl FnMut(&Bar)) {
         self.0.iter().chain(self.1).flat_map(Place::bars).for_each(each);
     }
-}
-
-/// The function as its domain sees it.
-struct Seen<'f, 'm>(&'f Function<'m>, &'f HostileHost);
-
-impl ConfigReader for Seen<'_, '_> {
-    fn read(&self, offset: u16, width: Width) -> u32 {
-        self.0.read(self.1, access(offset, width))
-    }
-}
-
-fn access(offset: u16, width: Width) -> Access {
-    Access::new(u32::from(offset), u32::from(width.bytes())).expect("a legal access")
-}
-
-fn zeroed<T: FromZeros>(count: usize) -> Vec<T> {
-    std::iter::repeat_with(T::new_zeroed).take(count).collect()
 }
 
 struct Machine {

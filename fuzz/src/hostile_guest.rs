@@ -24,6 +24,7 @@ use self::plan::{FunctionPlan, Gift, Operation, Spot};
 use self::rules::RulePlan;
 use crate::hostile::host::{HostileHost, Lie, Range};
 use crate::hostile::plan::Plan;
+use crate::hostile::{Seen, access, zeroed};
 
 /// More steps than any change of the p2m takes.
 const STEPS: u32 = 40_000;
@@ -113,23 +114,6 @@ impl Siblings for Others<'_> {
     fn each_bar(&self, each: &mut impl FnMut(&Bar)) {
         self.0.iter().chain(self.1).flat_map(Place::bars).for_each(each);
     }
-}
-
-/// The function as its guest sees it.
-struct Seen<'f, 'm>(&'f Function<'m>, &'f HostileHost);
-
-impl ConfigReader for Seen<'_, '_> {
-    fn read(&self, offset: u16, width: Width) -> u32 {
-        self.0.read(self.1, access(offset, width))
-    }
-}
-
-fn access(offset: u16, width: Width) -> Access {
-    Access::new(u32::from(offset), width.bytes().into()).expect("a legal access")
-}
-
-fn zeroed<T: FromZeros>(count: usize) -> Vec<T> {
-    std::iter::repeat_with(T::new_zeroed).take(count).collect()
 }
 
 struct Machine {
