@@ -99,6 +99,39 @@ fn decoding_is_the_p2ms_and_stays_on_in_the_device() {
 }
 
 #[test]
+fn the_device_is_told_of_bus_mastering_when_it_changes_and_of_nothing_else() {
+    let mut machine = given();
+    machine.write(0, COMMAND, 2, 0x0004);
+    assert_eq!(machine.host.take_writes(), [(COMMAND, Width::Word, 0x0406)]);
+    for command in [0x0004, 0x0006, 0x0407, 0x0004] {
+        machine.write(0, COMMAND, 2, command);
+        assert_eq!(machine.host.take_writes(), [], "{command:#x}");
+    }
+    machine.write(0, COMMAND, 2, 0x0000);
+    assert_eq!(machine.host.take_writes(), [(COMMAND, Width::Word, 0x0402)]);
+}
+
+#[test]
+fn a_bar_says_what_it_is() {
+    // PCIe 7.5.1.2.1: bit 0 is I/O space, bits 2:1 are 10b for 64 bits, bit 3 is Prefetchable.
+    let memory32 = || Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0000, 0x4000);
+    let memory64 = || Device::endpoint(0x8086, 1).with_bar64(0, 0xfe00_0000, 0x4000);
+    for (mut device, bits) in [(memory32(), 0), (memory32(), 8), (memory64(), 4), (memory64(), 0xc)] {
+        device.set(0x10, Width::Dword, 0xfe00_0000 | bits);
+        let mut machine = Machine::default();
+        machine.give(device, placed(0xe000_0000));
+        assert_eq!(machine.read(0, 0x10, 4), 0xe000_0000 | bits);
+        machine.write(0, 0x10, 4, u32::MAX);
+        assert_eq!(machine.read(0, 0x10, 4), 0xffff_c000 | bits);
+    }
+    let mut machine = Machine::default();
+    machine.give(Device::endpoint(0x8086, 1).with_io(0, 0xd000, 0x20), placed(0xc000));
+    assert_eq!(machine.read(0, 0x10, 4), 0xc001);
+    machine.write(0, 0x10, 4, u32::MAX);
+    assert_eq!(machine.read(0, 0x10, 4), 0xffff_ffe1);
+}
+
+#[test]
 fn a_bar_tells_its_size_and_stays_where_it_is() {
     let mut machine = given();
     machine.host.take_events();

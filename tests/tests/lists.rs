@@ -358,6 +358,28 @@ fn b28_hiding_interrupts_in_use_gives_them_back() {
 }
 
 #[test]
+fn b28_hiding_another_capability_leaves_interrupts_alone() {
+    for (message, control, enable) in [(0x54, 0x52, 0x0001), (0x1000, 0xa2, 0x8000)] {
+        let mut machine = Machine::with(endpoint().with_command(2));
+        if enable == 1 {
+            machine.write(0, message, 4, 0xfee0_0000);
+        } else {
+            assert!(machine.mmio_write(0xfe00_1000, 8, 0xfee0_0000));
+            assert!(machine.mmio_write(0xfe00_1008, 8, 0));
+        }
+        machine.write(0, control, 2, enable);
+        assert_eq!(machine.host.pirqs().len(), 1);
+        machine.function(0, |function, host| {
+            assert!(function.hide_capability(host, CapabilityId(0x01)));
+            assert!(function.hide_capability(host, CapabilityId(0x10)));
+        });
+        assert!(machine.state(0).msi().is_some() && machine.state(0).msix().is_some());
+        assert_eq!(machine.host.pirqs().len(), 1, "nobody hid {control:#x}");
+        assert_eq!(machine.read(0, control, 2) & enable, enable);
+    }
+}
+
+#[test]
 fn nothing_can_be_defined_over_what_is_pinned_or_hidden() {
     let mut machine = Machine::with(endpoint());
     machine.function(0, |function, host| {
