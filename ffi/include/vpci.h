@@ -21,7 +21,7 @@
 /**
  * Version of this interface. It grows with every change that is not an addition.
  */
-#define RVPCI_ABI_VERSION 2
+#define RVPCI_ABI_VERSION 3
 
 /**
  * The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
@@ -915,10 +915,10 @@ bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last);
 bool rvpci_host_is_shared(uint32_t sbdf, uint64_t mfn);
 
 /**
- * The four bytes at `address`, a multiple of 4 below 0x8000, of a function's vital product data, from a cache; 0
+ * The four bytes at `address`, a multiple of 4 below 0x8000, of the device's vital product data, from a cache; 0
  * where there are none. Asked for only where `RVPCI_VPD` was given.
  */
-uint32_t rvpci_host_vpd_read(uint32_t sbdf, uint32_t address);
+uint32_t rvpci_host_vpd_read(void *device, uint32_t address);
 
 /**
  * Whether long work should pause.

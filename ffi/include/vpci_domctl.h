@@ -32,10 +32,14 @@
  * IN: machine_sbdf; guest_sbdf, on bus 0 of segment 0 and not device 0, or VPCI_FIRST_FREE; flags; bar; u.place.
  * OUT: guest_sbdf.
  *
+ * Vital product data, if there is any, is what the guest reads through the device's VPD capability instead of the
+ * device's own, with zeroes behind it; it cannot write any. Without, the guest sees no such capability; nor does one
+ * whose device has none.
+ *
  * -EOPNOTSUPP: a domain without vPCI, or the hardware domain. -EINVAL: something malformed, or a dying domain.
  * -ENODEV: Xen knows no such device. -EBUSY: the domain has the device already. -EEXIST: the guest's address is taken.
- * -ENOSPC: no slot is free. -E2BIG: more than VPCI_DOMCTL_RULES rules. -EPERM: a rule allows what no rule may.
- * -ENOMEM, -EFAULT.
+ * -ENOSPC: no slot is free. -E2BIG: more than VPCI_DOMCTL_RULES rules, or than VPCI_DOMCTL_VPD bytes. -EPERM: a rule
+ * allows what no rule may. -ENOMEM, -EFAULT.
  *
  * XEN_DOMCTL_assign_device has errors of its own then. -EADDRINUSE: a BAR cannot be where it was placed, or shares a
  * page of the machine with another function's. -EOPNOTSUPP: no such device can be given to a guest. -EEXIST, -ENOSPC,
@@ -79,6 +83,9 @@
 
 /* At most so many rules. */
 #define VPCI_DOMCTL_RULES 32
+
+/* At most so many bytes of vital product data: all that a device can address. */
+#define VPCI_DOMCTL_VPD 32768
 
 /* xen_domctl_vpci.guest_sbdf */
 #define VPCI_FIRST_FREE 0xffffffffU
@@ -148,8 +155,9 @@ struct xen_domctl_vpci {
     union {
         struct {
             uint64_t rules;         /* handle of struct vpci_domctl_rule[]; not looked at if there are none */
+            uint64_t vpd;           /* handle of the vital product data; not looked at if there is none */
             uint32_t nr_rules;
-            uint32_t zero;
+            uint32_t vpd_length;    /* bytes */
         } place;
         struct {
             uint64_t bars;          /* handle of struct vpci_domctl_bar[VPCI_DOMCTL_BARS], or 0 */

@@ -8,7 +8,7 @@ use capabilities::policy::RuleError;
 use vpci::{AttachError, BarKind, DefineError, DomainError, Refusal};
 
 /// Version of this interface. It grows with every change that is not an addition.
-pub const RVPCI_ABI_VERSION: u32 = 2;
+pub const RVPCI_ABI_VERSION: u32 = 3;
 
 /// The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
 /// the rest for extended capabilities. A list that does not fit ends early.

@@ -23,9 +23,9 @@ unsafe extern "C" {
     fn rvpci_host_may_place(domain: *mut c_void, first: u64, last: u64) -> bool;
     /// Whether a BAR of a function other than `sbdf` has bytes in the host frame `mfn`.
     fn rvpci_host_is_shared(sbdf: u32, mfn: u64) -> bool;
-    /// The four bytes at `address`, a multiple of 4 below 0x8000, of a function's vital product data, from a cache; 0
+    /// The four bytes at `address`, a multiple of 4 below 0x8000, of the device's vital product data, from a cache; 0
     /// where there are none. Asked for only where `RVPCI_VPD` was given.
-    fn rvpci_host_vpd_read(sbdf: u32, address: u32) -> u32;
+    fn rvpci_host_vpd_read(device: *mut c_void, address: u32) -> u32;
     /// Whether long work should pause.
     fn rvpci_host_preempt() -> bool;
     /// Allocates PIRQs in sequence for MSI. The first, or a negative errno.
@@ -126,9 +126,9 @@ impl Host for Xen {
         unsafe { rvpci_host_is_shared(sbdf.0, host) }
     }
 
-    fn vpd_read(&self, sbdf: Sbdf, address: u16) -> u32 {
-        // SAFETY: the function has no preconditions.
-        unsafe { rvpci_host_vpd_read(sbdf.0, u32::from(address)) }
+    fn vpd_read(&self, address: u16) -> u32 {
+        // SAFETY: as for `map_msi`.
+        unsafe { rvpci_host_vpd_read(self.device, u32::from(address)) }
     }
 
     fn preempt(&self) -> bool {

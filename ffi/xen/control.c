@@ -9,6 +9,7 @@
 #include <xen/init.h>
 #include <xen/pci.h>
 #include <xen/sched.h>
+#include <xen/xvmalloc.h>
 
 #include <public/domctl.h>
 
@@ -108,6 +109,19 @@ static int read_rules(struct vpci_placement *place, uint64_t handle)
     return 0;
 }
 
+static int read_vpd(struct vpci_placement *place, uint64_t handle)
+{
+    if ( !place->vpd_length )
+        return 0;
+
+    place->vpd = xvmalloc_array(uint8_t, place->vpd_length);
+    if ( !place->vpd )
+        return -ENOMEM;
+
+    return copy_from_guest(place->vpd, guest_handle_from_ptr(handle, void),
+                           place->vpd_length) ? -EFAULT : 0;
+}
+
 /* The list of devices is locked. */
 static int add(struct domain *d, struct vpci_placement *place)
 {
@@ -138,11 +152,12 @@ static int place(struct domain *d, struct xen_domctl_vpci *op)
 
     if ( is_hardware_domain(d) )
         return -EOPNOTSUPP;
-    if ( d->is_dying || d == current->domain || op->u.place.zero ||
-         !rest_is_zero(op, 2) || !is_guest_sbdf(op->guest_sbdf) ||
+    if ( d->is_dying || d == current->domain || !rest_is_zero(op, 3) ||
+         !is_guest_sbdf(op->guest_sbdf) ||
          (op->flags & ~VPCI_PLACE_FIRMWARE_BARS) )
         return -EINVAL;
-    if ( op->u.place.nr_rules > VPCI_DOMCTL_RULES )
+    if ( op->u.place.nr_rules > VPCI_DOMCTL_RULES ||
+         op->u.place.vpd_length > VPCI_DOMCTL_VPD )
         return -E2BIG;
 
     place = xzalloc_flex_struct(struct vpci_placement, rules,
@@ -155,9 +170,11 @@ static int place(struct domain *d, struct xen_domctl_vpci *op)
     place->chosen = true;
     place->flags = op->flags;
     place->nr_rules = op->u.place.nr_rules;
+    place->vpd_length = op->u.place.vpd_length;
     memcpy(place->bar, op->bar, sizeof(place->bar));
 
-    rc = read_rules(place, op->u.place.rules);
+    rc = read_rules(place, op->u.place.rules) ?:
+         read_vpd(place, op->u.place.vpd);
     if ( !rc )
     {
         if ( pause )
@@ -170,7 +187,7 @@ static int place(struct domain *d, struct xen_domctl_vpci *op)
     }
 
     if ( rc )
-        xfree(place);
+        vpci_free_placement(place);
     else
         op->guest_sbdf = place->guest;
 

@@ -43,6 +43,8 @@ struct vpci_placement {
     bool prepared;              /* Xen was told where the MSI-X table is, and is to be told to forget it */
     uint32_t flags;             /* VPCI_PLACE_* */
     uint64_t bar[7];
+    uint8_t *vpd;               /* NULL for none */
+    uint32_t vpd_length;
     uint32_t nr_rules;
     struct rvpci_rule rules[];
 };
@@ -119,6 +121,9 @@ struct vpci_placement *vpci_placement(const struct vpci_domain *vd,
 int vpci_add_placement(struct vpci_domain *vd, struct vpci_placement *place,
                        struct vpci_placement *old);
 void vpci_drop_placement(struct vpci_domain *vd, struct vpci_placement *place);
+
+/* Of a placement that is in no list; needs no lock. */
+void vpci_free_placement(struct vpci_placement *place);
 
 /* bars.c */
 

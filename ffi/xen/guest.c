@@ -4,6 +4,7 @@
  */
 #include <xen/pci.h>
 #include <xen/sched.h>
+#include <xen/xvmalloc.h>
 
 #include <asm/msi.h>
 
@@ -70,7 +71,7 @@ int vpci_add_placement(struct vpci_domain *vd, struct vpci_placement *place,
     {
         place->prepared = old->prepared;
         list_del(&old->list);
-        xfree(old);
+        vpci_free_placement(old);
     }
     list_add_tail(&place->list, &vd->placements);
 
@@ -81,6 +82,12 @@ void vpci_drop_placement(struct vpci_domain *vd, struct vpci_placement *place)
 {
     unreserve(vd, place);
     list_del(&place->list);
+    vpci_free_placement(place);
+}
+
+void vpci_free_placement(struct vpci_placement *place)
+{
+    xvfree(place->vpd);
     xfree(place);
 }
 
@@ -168,8 +175,9 @@ static int take(struct vpci_domain *vd, struct pci_dev *pdev,
     struct rvpci_device_info info = {
         .sbdf = pdev->sbdf.sbdf,
         .view = RVPCI_VIEW_GUEST,
-        .flags = place->flags & VPCI_PLACE_FIRMWARE_BARS
-                 ? RVPCI_BARS_BY_FIRMWARE : 0,
+        .flags = (place->flags & VPCI_PLACE_FIRMWARE_BARS
+                  ? RVPCI_BARS_BY_FIRMWARE : 0) |
+                 (place->vpd ? RVPCI_VPD : 0),
         .registers = RVPCI_REGISTERS,
         .rule_count = place->nr_rules,
         .rules = place->nr_rules ? place->rules : NULL,

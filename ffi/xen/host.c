@@ -80,11 +80,17 @@ bool rvpci_host_next_reserved(uint64_t first, uint64_t last,
     return found;
 }
 
-uint32_t rvpci_host_vpd_read(uint32_t sbdf, uint32_t address)
+uint32_t rvpci_host_vpd_read(void *device, uint32_t address)
 {
-    /* No toolstack brings any yet, so RVPCI_VPD is never given. */
-    ASSERT_UNREACHABLE();
-    return 0;
+    const struct vpci_device *dev = device;
+    const struct vpci_placement *place = dev->place;
+    uint32_t data = 0;
+
+    if ( place && address < place->vpd_length )
+        memcpy(&data, place->vpd + address,
+               min_t(size_t, place->vpd_length - address, sizeof(data)));
+
+    return data;
 }
 
 bool rvpci_host_preempt(void)

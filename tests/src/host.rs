@@ -324,7 +324,7 @@ impl Host for FakeHost {
         !self.fails(Import::MayPlace) && self.p2m.borrow().is_free(guest)
     }
 
-    fn vpd_read(&self, _sbdf: Sbdf, address: u16) -> u32 {
+    fn vpd_read(&self, address: u16) -> u32 {
         u32::from(address) | 0x5650_0000
     }
 

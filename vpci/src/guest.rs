@@ -230,7 +230,7 @@ impl Function<'_> {
             return;
         }
         let address = word & vpd::ADDRESS_MASK & !3;
-        let data = host.vpd_read(self.state.sbdf(), address);
+        let data = host.vpd_read(address);
         self.set_register(at, u32::from(address | vpd::FLAG) << 16, 0xffff_0000);
         if let Some(at) = self.state.index.register(dword + vpd::DATA / 4) {
             self.set_register(at, data, u32::MAX);

@@ -75,9 +75,9 @@ pub trait Host {
     /// Whether a BAR of a function other than the physical function `sbdf` has bytes in the host frame `host`.
     fn is_shared(&self, sbdf: Sbdf, host: u64) -> bool;
 
-    /// The four bytes at `address`, a multiple of 4 below 0x8000, of the vital product data of the physical function
-    /// `sbdf`, from a cache; 0 where there are none.
-    fn vpd_read(&self, sbdf: Sbdf, address: u16) -> u32;
+    /// The four bytes at `address`, a multiple of 4 below 0x8000, of the device's vital product data, from a cache; 0
+    /// where there are none.
+    fn vpd_read(&self, address: u16) -> u32;
 
     /// Whether long work should pause here.
     fn preempt(&self) -> bool;

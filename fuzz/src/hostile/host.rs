@@ -392,7 +392,7 @@ impl Host for HostileHost {
         !self.fails() && !Self::is_memory(guest) && self.mapped.borrow().first_in(guest).is_none()
     }
 
-    fn vpd_read(&self, _sbdf: Sbdf, address: u16) -> u32 {
+    fn vpd_read(&self, address: u16) -> u32 {
         assert!(address < 0x8000 && address.is_multiple_of(4), "vital product data at {address:#x}");
         u32::from(address) | 0x5650_0000
     }

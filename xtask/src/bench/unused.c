@@ -41,7 +41,7 @@ bool rvpci_host_is_shared(uint32_t sbdf, uint64_t mfn)
     abort();
 }
 
-uint32_t rvpci_host_vpd_read(uint32_t sbdf, uint32_t address)
+uint32_t rvpci_host_vpd_read(void *device, uint32_t address)
 {
     abort();
 }
