@@ -247,7 +247,8 @@ static int read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
             }
             spin_unlock(&pdev->vpci->lock);
             *guest = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
-            known = true;
+            /* In the hardware domain's view, a virtual function has none. */
+            known = dev->place || !pdev->info.is_virtfn;
         }
         read_unlock(&d->pci_lock);
     }
@@ -255,7 +256,7 @@ static int read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
     if ( known )
         return 0;
     /* Nobody uses what is in quarantine, so that it need not decode for a moment. */
-    if ( pdev->domain != dom_io )
+    if ( pdev->domain != dom_io && !pdev->info.is_virtfn )
         return -EBUSY;
 
     vpci_size_bars(pdev, bar);
