@@ -4,8 +4,9 @@
 //!
 //! - `role=dom0`, the hardware domain: with `regression` it works the machine's devices, with `guests` it then starts guests of
 //!   this very kernel, which comes as its module a second time.
-//! - `role=guest`, a guest with devices: it works with them. With `hostile` it then tries what must not work, with `hammer` it
-//!   does so from two vCPUs at once, with `die` it ends with its devices in use.
+//! - `role=guest`, a guest with devices: it works with them. With `firmware` it places their BARs first, with `hostile` it then
+//!   tries what must not work, with `hammer` it does so from two vCPUs at once, with `die` it ends with its devices in use, with
+//!   `stay` it does not end. `shows=OFFSET:VALUE` and `ids=VALUE` (hexadecimal) say what a device's own bytes have to be.
 #![no_std]
 #![no_main]
 
@@ -34,6 +35,8 @@ extern "C" fn start(info: u64) -> ! {
     let info = StartInfo::new(info).expect("no start info");
     let line = info.command_line(&mut buffer);
     let has = |word: &str| line.split_whitespace().any(|w| w == word);
+    let said = |name: &str| line.split_whitespace().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
+    let number = |text: &str| u32::from_str_radix(text, 16).expect("no number");
     if has("role=dom0") {
         report::use_hypercalls();
     }
@@ -50,6 +53,11 @@ extern "C" fn start(info: u64) -> ! {
             hostile: has("hostile"),
             hammer: has("hammer"),
             die: has("die") || has("stay"),
+            firmware: has("firmware"),
+            ids: said("ids").map(number),
+            shows: said("shows")
+                .and_then(|w| w.split_once(':'))
+                .map(|(at, value)| (number(at) as u16, number(value))),
         });
     }
     let passed = report::done();

@@ -1,6 +1,6 @@
 //! What a guest does: it finds its devices, works with them, and misbehaves if it is asked to.
 
-use super::{hammer, hostile, worker::Worker};
+use super::{firmware, hammer, hostile, worker::Worker};
 use crate::{
     pci::{
         Access, Address, Function, bar,
@@ -14,6 +14,12 @@ pub(crate) struct Wishes {
     pub hostile: bool,
     pub hammer: bool,
     pub die: bool,
+    /// It places the BARs itself.
+    pub firmware: bool,
+    /// Vendor and device that every device has to have.
+    pub ids: Option<u32>,
+    /// A dword that no capability has, of every device, and what it reads.
+    pub shows: Option<(u16, u32)>,
 }
 
 /// All of it.
@@ -21,11 +27,19 @@ pub(crate) fn run(wishes: &Wishes) {
     step("guest");
     let functions = Functions::find(Access::Ports);
     result("machine", "enumerate", enumerate(&functions));
+    if wishes.firmware {
+        firmware::run(&functions);
+    }
     let mut workers: [Option<Worker>; 8] = [const { None }; 8];
     let slots = workers.iter_mut();
     for (function, slot) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(slots) {
         describe(function);
         result(function, "view", view(function));
+        result(function, "own-bytes", own_bytes(function, wishes.shows));
+        if let Some(ids) = wishes.ids {
+            let found = function.ids();
+            check(function, "ids", found == ids, format_args!("{found:#010x}"));
+        }
         match Worker::start(function) {
             None => skip(function, "io", "no driver"),
             Some(Err(fault)) => {
@@ -69,6 +83,29 @@ pub(crate) fn run(wishes: &Wishes) {
             worker.stop();
         }
     }
+}
+
+/// Whether what no capability has reads 0 and keeps nothing, but for the dword that the toolstack shows.
+fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault> {
+    let hidden = |offset: &u16| {
+        function
+            .capabilities()
+            .all(|(at, id)| !(at..at + function.capability_length(at, id)).contains(offset))
+    };
+    let mut shown = 0;
+    for offset in (0x40..0x100).step_by(4).filter(hidden) {
+        let wanted = shows.map_or(0, |(at, value)| if at == offset { value } else { 0 });
+        for value in [None, Some(0), Some(u32::MAX)] {
+            if let Some(value) = value {
+                function.write32(offset, value);
+            }
+            let found = function.read32(offset);
+            ensure(found == wanted, "other bytes show", u64::from(offset) << 32 | u64::from(found))?;
+        }
+        shown += u32::from(wanted != 0);
+    }
+    ensure(shows.is_none() == (shown == 0), "nothing shows", shown)?;
+    Ok(shown)
 }
 
 /// What there is.

@@ -1,6 +1,7 @@
 //! What is checked, in which role.
 
 pub(crate) mod dom0;
+mod firmware;
 pub(crate) mod guest;
 mod hammer;
 mod hostile;
