@@ -29,6 +29,7 @@ const char *show_sbdf(uint32_t sbdf)
 
     return text;
 }
+
 /* RVPCI_REFUSED_* of vpci.h. */
 static const char *const refusals[] = {
     "hidden-write", "bar-mapped", "rom-mapped", "msix-access", "map", "unmap", "hole", "interrupt", "capability", "access",
@@ -47,7 +48,7 @@ static const char *refusal(unsigned int reason)
 }
 
 /* The operation's part of the domctl is not in Xen's header. */
-static bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci)
+bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci)
 {
     struct xen_domctl op = { 0 };
     bool good;
@@ -114,6 +115,12 @@ bool guest_add_device(struct guest *g, struct device *device)
         .machine_sbdf = device->host,
         .guest_sbdf = device->guest == FIRST_FREE ? VPCI_FIRST_FREE : device->guest,
         .flags = g->firmware_bars ? VPCI_PLACE_FIRMWARE_BARS : 0,
+        .u.place = {
+            .rules = (uintptr_t)device->rules,
+            .vpd = (uintptr_t)device->vpd.at,
+            .nr_rules = device->nr_rules,
+            .vpd_length = device->vpd.size,
+        },
     };
     struct xen_domctl assign = { .u.assign_device.u.pci.machine_sbdf = device->host };
     struct vpci_domctl_bar *bar = device->bar;
@@ -140,6 +147,17 @@ bool guest_add_device(struct guest *g, struct device *device)
         return failed("assigning %s", show_sbdf(device->host));
     printf("device %s", show_sbdf(device->host));
     printf(" at %s\n", show_sbdf(device->guest));
+
+    return true;
+}
+
+bool device_release(uint32_t host)
+{
+    struct xen_domctl op = { .u.assign_device.u.pci.machine_sbdf = host };
+
+    /* What is taken from nobody is dom0's. */
+    if ( !xen_domctl(&op, XEN_DOMCTL_deassign_device, DOMID_IO) )
+        return failed("giving %s back", show_sbdf(host));
 
     return true;
 }

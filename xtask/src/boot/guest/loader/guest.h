@@ -19,14 +19,24 @@
 
 #define MAX_DEVICES 8
 #define MAX_VCPUS 8
+#define MAX_RULES 8
 
 /* The slot is left to Xen. */
 #define FIRST_FREE (~0U)
+
+/* A file that is mapped. */
+struct file {
+    const uint8_t *at;
+    size_t size;
+};
 
 struct device {
     uint32_t host;          /* its address on the machine */
     uint32_t guest;         /* its address in the guest, or FIRST_FREE until it is placed */
     struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS];
+    struct vpci_domctl_rule rules[MAX_RULES];
+    unsigned int nr_rules;
+    struct file vpd;        /* what the guest gets as its vital product data */
 };
 
 struct guest {
@@ -37,6 +47,7 @@ struct guest {
     bool vpci;              /* has emulated configuration space */
     bool acpi;
     bool firmware_bars;     /* BARs are placed by the guest, once */
+    bool refusals;          /* what Xen must refuse is tried first */
     const char *kernel, *initrd, *command_line;
     struct device devices[MAX_DEVICES];
     unsigned int nr_devices;
@@ -62,11 +73,25 @@ bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI
 bool guest_add_device(struct guest *g, struct device *device);
 /* Prints `audit SBDF REASON COUNT` lines, and `ring SBDF SEQUENCE REASON OFFSET BYTES VALUE`, the newest first. */
 bool device_audit(domid_t domain, uint32_t host);
+/* Gives a device that nobody has back to dom0. */
+bool device_release(uint32_t host);
+/* XEN_DOMCTL_vpci. Says nothing. */
+bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci);
 /* [SSSS:]BB:DD.F */
 bool parse_sbdf(const char *text, uint32_t *sbdf);
 const char *show_sbdf(uint32_t sbdf);
 
+/* refusals.c: prints `check place NAME ok|fail DETAIL` for what Xen has to refuse to place. */
+void device_refusals(domid_t domain, uint32_t host);
+
+/* nvme.c: has the NVMe controller with this device file leave queues to virtual functions when it is reset, gives one its own,
+ * and has it go online. */
+bool nvme_release(const char *path);
+bool nvme_assign(const char *path, unsigned int number);
+bool nvme_online(const char *path, unsigned int number);
+
 /* image.c */
+bool file_open(const char *name, struct file *file);
 bool guest_copy(struct guest *g, uint64_t at, const void *from, size_t size);
 bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info);
 

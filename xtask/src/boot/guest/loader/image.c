@@ -32,12 +32,7 @@ struct cleared {
     unsigned int used;
 };
 
-struct file {
-    const uint8_t *at;
-    size_t size;
-};
-
-static bool open_file(const char *name, struct file *file)
+bool file_open(const char *name, struct file *file)
 {
     struct stat about;
     int descriptor = open(name, O_RDONLY | O_CLOEXEC);
@@ -265,7 +260,7 @@ static bool load_kernel(struct guest *g, uint32_t *entry, uint64_t *end)
     struct cleared cleared = { .used = 0 };
     const Elf64_Ehdr *head;
 
-    if ( !open_file(g->kernel, &file) )
+    if ( !file_open(g->kernel, &file) )
         return false;
     head = (const void *)file.at;
     if ( file.size < sizeof(*head) || memcmp(head->e_ident, ELFMAG, SELFMAG) || head->e_ident[EI_CLASS] != ELFCLASS64 ||
@@ -287,7 +282,7 @@ static bool load_initrd(struct guest *g, uint64_t kernel_end, uint64_t top, stru
 {
     struct file file;
 
-    if ( !open_file(g->initrd, &file) )
+    if ( !file_open(g->initrd, &file) )
         return false;
     module->size = file.size;
     module->paddr = file.size < top ? (top - file.size) & ~(PAGE_SIZE - 1) : 0;

@@ -21,15 +21,23 @@ static int usage(void)
           "    --memory MIB             32 if not given\n"
           "    --vcpus N                1 if not given\n"
           "    --device SBDF[@SLOT[.F]] a device, and where on bus 0 the guest sees it (hexadecimal); may be repeated\n"
+          "    --show OFFSET:MASK       of the device before, these bits of a dword of its own (hexadecimal); may be repeated\n"
+          "    --vpd FILE               of the device before, its vital product data\n"
           "    --firmware-bars          the guest places the BARs\n"
+          "    --refusals               tries first what Xen must refuse to place\n"
           "    --no-acpi                no ACPI tables\n"
           "    --no-vpci                no PCI at all\n"
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
+          "    --meanwhile COMMAND      runs a shell's command before it is taken away\n"
           "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
           "loader destroy DOMAIN        takes it away\n"
           "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
           "loader query SBDF            a device's BARs\n"
+          "loader release SBDF          gives a device that nobody has back to dom0\n"
+          "loader nvme-release FILE     has an NVMe controller leave queues to its virtual functions when it is reset\n"
+          "loader nvme-assign FILE N    gives its Nth virtual function queues; how many interrupts that has stands from then on\n"
+          "loader nvme-online FILE N    has that go online when there is one\n"
           "loader state                 domains, and free memory\n",
           stderr);
 
@@ -74,8 +82,26 @@ static bool parse_device(char *text, struct device *device)
     return parse_sbdf(text, &device->host);
 }
 
+/* OFFSET:MASK */
+static bool parse_rule(const char *text, struct device *device)
+{
+    struct vpci_domctl_rule *rule = &device->rules[device->nr_rules];
+    unsigned int offset, mask;
+    int used = 0;
+
+    if ( device->nr_rules == MAX_RULES || sscanf(text, "%3x:%8x%n", &offset, &mask, &used) != 2 || text[used] )
+        return false;
+    *rule = (struct vpci_domctl_rule) {
+        .vendor = 0xffff, .device = 0xffff, .scope = VPCI_RULE_BYTES, .offset = offset, .length = 4, .read = mask,
+    };
+    device->nr_rules++;
+
+    return true;
+}
+
 struct options {
     struct guest guest;
+    const char *meanwhile;
     unsigned long seconds;
     bool kill;
 };
@@ -89,11 +115,15 @@ static bool parse(int argc, char **argv, struct options *o)
         { "memory", required_argument, NULL, 'm' },
         { "vcpus", required_argument, NULL, 'v' },
         { "device", required_argument, NULL, 'd' },
+        { "show", required_argument, NULL, 'r' },
+        { "vpd", required_argument, NULL, 'V' },
         { "firmware-bars", no_argument, NULL, 'f' },
+        { "refusals", no_argument, NULL, 'R' },
         { "no-acpi", no_argument, NULL, 'A' },
         { "no-vpci", no_argument, NULL, 'P' },
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
+        { "meanwhile", required_argument, NULL, 'M' },
         { NULL, 0, NULL, 0 },
     };
     struct guest *g = &o->guest;
@@ -116,10 +146,14 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'd':
             good = g->nr_devices < MAX_DEVICES && parse_device(optarg, &g->devices[g->nr_devices++]);
             break;
+        case 'r': good = g->nr_devices && parse_rule(optarg, &g->devices[g->nr_devices - 1]); break;
+        case 'V': good = g->nr_devices && file_open(optarg, &g->devices[g->nr_devices - 1].vpd); break;
         case 'f': g->firmware_bars = true; break;
+        case 'R': g->refusals = true; break;
         case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
         case 'K': o->kill = true; break;
+        case 'M': o->meanwhile = optarg; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
@@ -134,6 +168,8 @@ static bool start(struct guest *g)
 
     if ( !guest_create(g) || !guest_populate(g) )
         return false;
+    for ( unsigned int i = 0; g->refusals && i < g->nr_devices; i++ )
+        device_refusals(g->domain, g->devices[i].host);
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
@@ -165,6 +201,8 @@ static int run(int argc, char **argv, bool whole)
     if ( good && !whole )
         return 0;
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
+    if ( good && o.meanwhile && system(o.meanwhile) )
+        good = failed("running the command");
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )
@@ -212,7 +250,7 @@ static int query(uint32_t host)
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
-    unsigned long domain = 0, seconds = 60;
+    unsigned long domain = 0, seconds = 60, function;
     bool has_domain = argc > 2 && number(argv[2], 1, DOMID_FIRST_RESERVED - 1, &domain);
     uint32_t host;
 
@@ -225,6 +263,14 @@ int main(int argc, char **argv)
         return state();
     if ( !strcmp(command, "query") && argc == 3 && parse_sbdf(argv[2], &host) )
         return query(host);
+    if ( !strcmp(command, "release") && argc == 3 && parse_sbdf(argv[2], &host) )
+        return !device_release(host);
+    if ( !strcmp(command, "nvme-release") && argc == 3 )
+        return !nvme_release(argv[2]);
+    if ( !strcmp(command, "nvme-assign") && argc == 4 && number(argv[3], 1, 127, &function) )
+        return !nvme_assign(argv[2], function);
+    if ( !strcmp(command, "nvme-online") && argc == 4 && number(argv[3], 1, 127, &function) )
+        return !nvme_online(argv[2], function);
     if ( !strcmp(command, "destroy") && has_domain && argc == 3 )
         return !domain_destroy(domain);
     if ( !strcmp(command, "wait") && has_domain && (argc == 3 || (argc == 4 && number(argv[3], 1, 3600, &seconds))) )
