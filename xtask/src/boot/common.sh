@@ -58,6 +58,9 @@ until_true() {
 sum() { sha256sum | cut -c 1-64; }
 exists() { [ -e "$1" ]; }
 
+# The disk of an NVMe controller. A path of a multipath disk has a c in its name, which the disk has not.
+nvme_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo nvme/nvme*/nvme*n1 | sed 's/c[0-9]*n/n/'); disk=/dev/${disk##*/}; [ -b "$disk" ]; }
+
 load_modules() {
     for module in $modules; do
         exists "/sys/module/${module//-/_}" || insmod "/modules/$module.ko" || say "note cannot load $module"

@@ -117,6 +117,29 @@ pub(crate) const DEVICES: &[Device] = &[
     },
 ];
 
+/// A controller with a virtual function, for guests. Its disk is a namespace of a subsystem that both are of.
+pub(crate) const PHYSICAL: Device = Device {
+    name: "nvme2",
+    bdf: "00:04.0",
+    driver: "nvme",
+    kind: Kind::Nvme,
+    msix: true,
+    qemu: &[
+        "-drive",
+        "if=none,id=nvme2,file=nvme2.raw,format=raw",
+        "-device",
+        "nvme-subsys,id=subsystem",
+        "-device",
+        "nvme,addr=04.0,id=nvme2,serial=two,subsys=subsystem,sriov_max_vfs=1,sriov_vq_flexible=2,sriov_vi_flexible=2",
+        "-device",
+        "nvme-ns,bus=nvme2,drive=nvme2,shared=on",
+    ],
+};
+
+/// Its virtual function, when dom0 has made it.
+pub(crate) const VIRTUAL: Device =
+    Device { name: "nvme2-vf", bdf: "00:04.1", driver: "", kind: Kind::Nvme, msix: true, qemu: &[] };
+
 /// A function of q35's own (the `SMBus` controller) that Xen is told to hide from dom0.
 pub(crate) const HIDDEN: &str = "00:1f.3";
 

@@ -9,8 +9,6 @@ bound() { until_true 20 is_bound "$1" "$2" || { why="$2 is not bound"; return 1;
 
 # Each kind has io_KIND ADDRESS [full]: proves that the device moves data, and sets $why.
 
-# A path of a multipath disk has a c in its name, which the disk has not.
-nvme_disk() { disk=$(cd "$pci/devices/$1" 2>/dev/null && echo nvme/nvme*/nvme*n1 | sed 's/c[0-9]*n/n/'); disk=/dev/${disk##*/}; [ -b "$disk" ]; }
 turn=0
 io_nvme() {
     until_true 20 nvme_disk "$1" || { why="no disk"; return 1; }

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::devices::{DEVICES, Kind};
+use super::devices::{DEVICES, Device, Kind};
 use crate::run;
 
 /// What dom0 writes to each disk; each disk is twice this.
@@ -128,12 +128,15 @@ pub(crate) struct Image<'a> {
     pub initramfs: &'a Path,
     /// More words for Xen's command line.
     pub options: &'a str,
+    /// Devices beside those that every machine has.
+    pub more: &'a [Device],
 }
 
 impl Machine {
     /// Makes the disks in `directory` and starts QEMU there.
     pub(crate) fn start(directory: &Path, image: &Image<'_>, iommu: Iommu, data: &Data) -> Result<Self> {
-        for device in DEVICES.iter().filter(|d| matches!(d.kind, Kind::Nvme | Kind::Ahci)) {
+        let devices = || DEVICES.iter().chain(image.more);
+        for device in devices().filter(|d| matches!(d.kind, Kind::Nvme | Kind::Ahci)) {
             fs::write(directory.join(format!("{}.raw", device.name)), data.disk())?;
         }
         // Relative names: a comma in a path would end a file name for QEMU.
@@ -145,6 +148,7 @@ impl Machine {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let mut command = Command::new("qemu-system-x86_64");
         command.current_dir(directory).args(arguments(iommu, image.options, listener.local_addr()?.port()));
+        command.args(devices().flat_map(|d| d.qemu));
         let log = fs::File::create(directory.join("qemu.log"))?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -213,7 +217,6 @@ fn arguments(iommu: Iommu, options: &str, port: u16) -> Vec<String> {
     args.extend(["-append".to_owned(), format!("{xen} {options}")]);
     args.extend(["-smp".to_owned(), CPUS.to_string()]);
     args.extend(["-chardev".to_owned(), format!("socket,id=report,host=127.0.0.1,port={port}")]);
-    args.extend(DEVICES.iter().flat_map(|d| d.qemu).map(|a| (*a).to_owned()));
     args
 }
 

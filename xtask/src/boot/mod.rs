@@ -198,7 +198,13 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
     }
     let archive = directory.join("initramfs.cpio");
     initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
-    let image = Image { xen: &build.xen, kernel: &plan.kernel.image, initramfs: &archive, options: &options };
+    let image = Image {
+        xen: &build.xen,
+        kernel: &plan.kernel.image,
+        initramfs: &archive,
+        options: &options,
+        more: &[],
+    };
     let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
     let (attempts, seen, result) = session.run_attempts(plan.attempts)?;
     let rows = report::rows(variant, iommu, &seen, plan.data, plan.stress, plan.hide);

@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     /// What Xen says that dom0 holds, before and after the stress.
     pub before: Option<XenState>,
     pub after: Option<XenState>,
+    /// Xen's own words for it, at other moments, by what dom0 asked for.
+    pub asked: BTreeMap<String, Vec<String>>,
     /// Accesses of devices that the IOMMU did not let through, as Xen reports them.
     pub faults: Vec<String>,
     /// Disks (by device) that hold, seen from outside, what they should.
@@ -187,8 +189,14 @@ impl Running<'_> {
                         ui::say(format!("{}: {} {} FAILED: {}", self.name, c.device, c.name, c.detail));
                     }
                     Event::Ask(what) => {
-                        let state = self.ask_xen()?;
-                        if what == "before" { &mut seen.before } else { &mut seen.after }.replace(state);
+                        let answers = self.ask_xen()?;
+                        match what.as_str() {
+                            "before" => seen.before = Some(XenState::parse(&answers)),
+                            "after" => seen.after = Some(XenState::parse(&answers)),
+                            _ => {
+                                seen.asked.insert(what, answers);
+                            }
+                        }
                         self.machine.port.write_all(b"go\n").context("cannot answer dom0")?;
                     }
                     Event::Bye => done = true,
@@ -255,7 +263,7 @@ impl Running<'_> {
     }
 
     /// Presses the debug keys and reads the answers. dom0 waits in the meantime.
-    fn ask_xen(&mut self) -> Result<XenState> {
+    fn ask_xen(&mut self) -> Result<Vec<String>> {
         let mut answers = Vec::new();
         let mut keys = VecDeque::from(KEYS);
         while let Some((key, head)) = keys.pop_front() {
@@ -273,7 +281,7 @@ impl Running<'_> {
                 }
             }
         }
-        Ok(XenState::parse(&answers))
+        Ok(answers)
     }
 }
 

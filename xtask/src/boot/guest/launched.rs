@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::boot::protocol::Transcript;
+
 /// What was refused on one device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Audit {
@@ -49,6 +51,8 @@ pub(super) struct Launched {
     pub end: Option<String>,
     /// What it could not do.
     pub failed: Vec<String>,
+    /// What it checked itself.
+    pub said: Transcript,
     /// By device.
     pub audit: BTreeMap<String, Audit>,
 }
@@ -96,6 +100,9 @@ impl Launched {
                 {
                     self.audit.entry(device.to_owned()).or_default().ring.push((number, rest.to_owned()));
                 }
+            }
+            Some(("check", _)) => {
+                self.said.take(line);
             }
             None if line == "killed" => self.end = Some(line.to_owned()),
             _ => {}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
+mod console;
 mod launched;
 mod linux;
 mod loader;
@@ -11,10 +12,10 @@ mod report;
 mod scenario;
 
 use super::{
-    devices::{DEVICES, Kind},
+    devices::{DEVICES, Kind, PHYSICAL},
     initramfs::{Archive, COMMON, Kernel},
     kernel,
-    machine::{self, Data, Image, Iommu},
+    machine::{self, DATA_BYTES, Data, Image, Iommu},
     session::{self, Limits, Session},
 };
 use crate::{ui, xen::Build};
@@ -63,15 +64,22 @@ pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
 }
 
 /// Writes dom0's root file system.
-fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files) -> Result<()> {
+fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files, data: &Data) -> Result<()> {
     let mut archive = Archive::create(to, include_bytes!("guest.sh"))?;
     archive.file("common.sh", COMMON)?;
     let modules = archive.modules(plan.kernel, MODULES)?;
-    let address = |name: &str| DEVICES.iter().find(|d| d.name == name).map(|d| format!("0000:{}", d.bdf));
+    let address = |name: &str| scenario::device(name).map(|d| format!("0000:{}", d.bdf));
     let disks: Vec<_> =
         DEVICES.iter().filter(|d| d.kind == Kind::Nvme).filter_map(|d| address(d.name)).collect();
-    let settings = format!("modules='{}'\ndevices='{}'\n", modules.join(" "), disks.join(" "));
+    let settings = format!(
+        "modules='{}'\ndevices='{}'\nphysical='0000:{}'\nblocks={}\n",
+        modules.join(" "),
+        disks.join(" "),
+        PHYSICAL.bdf,
+        DATA_BYTES >> 16
+    );
     archive.file("settings", settings.as_bytes())?;
+    archive.file("payload", &data.payload)?;
     archive.file("rows", scenario::file(scenario::rows(iommu, plan.names), address).as_bytes())?;
     archive.copy(&files.loader, "usr/bin/loader")?;
     archive.copy(&files.tiny, "tiny.elf")?;
@@ -88,8 +96,14 @@ fn boot(
 ) -> Result<(Vec<report::Line>, Option<String>)> {
     let name = format!("guest-{}", iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
-    initramfs(&archive, iommu, plan, files)?;
-    let image = Image { xen: &plan.xen.xen, kernel: &plan.kernel.image, initramfs: &archive, options: "" };
+    initramfs(&archive, iommu, plan, files, data)?;
+    let image = Image {
+        xen: &plan.xen.xen,
+        kernel: &plan.kernel.image,
+        initramfs: &archive,
+        options: "",
+        more: &[PHYSICAL],
+    };
     let session = Session { name, iommu, image, data, limits: plan.limits };
     let (_, seen, result) = session.run_attempts(plan.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));

@@ -1,11 +1,14 @@
 //! What the guests showed, as a table with a verdict.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result as AnyResult, ensure};
 use serde::Serialize;
 
 use super::{
+    console,
     launched::{self, All, Launched},
-    scenario::{self, End, ROWS, Row, System},
+    scenario::{self, CONSOLE_KEY, End, ROWS, Row, System},
 };
 use crate::{
     boot::{
@@ -56,17 +59,16 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
         None if wrong.is_empty() => wrong.push("not launched".to_owned()),
         _ => {}
     }
-    let checks = said.map_or(&[][..], |t| &t.checks);
-    for check in checks.iter().filter(|c| c.verdict == Verdict::Fail) {
+    let checks = || said.into_iter().chain([&guest.said]).flat_map(|t| &t.checks);
+    for check in checks().filter(|c| c.verdict == Verdict::Fail) {
         wrong.push(format!("{} {}: {}", check.device, check.name, check.detail));
     }
-    if checks.is_empty() {
+    if said.is_none_or(|t| t.checks.is_empty()) {
         wrong.push("it checked nothing".to_owned());
     }
     for name in row.checks {
-        match checks.iter().find(|c| c.name == *name) {
-            Some(check) if matches!(row.system, System::Linux { .. }) => wrong.extend(linux(check, data)),
-            Some(_) => {}
+        match checks().find(|c| c.name == *name) {
+            Some(check) => wrong.extend(content(check, data)),
             None => wrong.push(format!("{name}: not reached")),
         }
     }
@@ -79,16 +81,33 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
     wrong
 }
 
-/// What is wrong with what Linux found out.
-fn linux(check: &Check, data: &Data) -> Option<String> {
-    match check.name.as_str() {
-        // The payload is what dom0 writes elsewhere, by this name.
-        "filled" | "host-data" => {
-            let name = if check.name == "filled" { "io" } else { "host-data" };
-            let good = data.expected(Kind::Nvme, name).is_some_and(|sum| sum == check.detail);
-            (!good).then(|| format!("{}: the checksum is {}", check.name, check.detail))
-        }
-        _ => None,
+/// What is wrong with what Linux found on a disk, as a guest or as dom0.
+fn content(check: &Check, data: &Data) -> Option<String> {
+    let (sum, interrupts) = check.detail.split_once(' ').unwrap_or((&check.detail, "1"));
+    // The payload is what dom0 writes elsewhere, by this name.
+    let name = match check.name.as_str() {
+        "filled" => "io",
+        "host-data" | "driven" => "host-data",
+        _ => return None,
+    };
+    let good = data.expected(Kind::Nvme, name).as_deref() == Some(sum);
+    if !good {
+        return Some(format!("{}: the checksum is {sum}", check.name));
+    }
+    (interrupts == "0").then(|| format!("{}: no interrupt came", check.name))
+}
+
+/// Compares what Xen's console key told while a guest lived with what the domctl told.
+fn key(guest: &Launched, asked: &BTreeMap<String, Vec<String>>) -> Result<String, String> {
+    let (Some(lines), Some(domain)) = (asked.get("refusals"), guest.domain) else {
+        return Err("the console key: not reached".to_owned());
+    };
+    let told = console::audits(lines, domain);
+    let records: usize = told.values().map(|audit| audit.ring.len()).sum();
+    if told == guest.audit && records > 0 {
+        Ok(format!("the console key tells the same, {records} records"))
+    } else {
+        Err(format!("the console key tells {told:?}"))
     }
 }
 
@@ -133,8 +152,15 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
             continue;
         };
         let said = guest.domain.and_then(|domain| seen.guests.get(&domain));
-        let wrong = judge(row, guest, said, data);
-        checks += said.map_or(0, |t| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count());
+        let mut wrong = judge(row, guest, said, data);
+        if row.name == CONSOLE_KEY {
+            match key(guest, &seen.asked) {
+                Ok(held) => line.held.push(held),
+                Err(failed) => wrong.push(failed),
+            }
+        }
+        let held = |t: &Transcript| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count();
+        checks += said.map_or(0, held) + held(&guest.said);
         line.refused = guest.audit.values().map(launched::Audit::summary).collect();
         good += u32::from(wrong.is_empty());
         line.failed.extend(wrong.into_iter().map(|w| format!("{mark}{w}")));
@@ -157,6 +183,11 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
 fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
     for check in seen.transcript.checks.iter().filter(|c| c.verdict == Verdict::Fail) {
         line.failed.push(format!("{}: {}", check.name, check.detail));
+    }
+    let made = |c: &&Check| c.verdict == Verdict::Ok && c.name == "virtual-function";
+    match seen.transcript.checks.iter().find(made) {
+        Some(check) => line.held.push(format!("virtual function {} made", check.detail)),
+        None => line.failed.push("virtual-function: not reached".to_owned()),
     }
     match seen.transcript.blocks.get("problems") {
         Some(lines) if lines.is_empty() => line.held.push("no complaint in dom0's log".to_owned()),
@@ -194,10 +225,6 @@ fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
     }
 }
 
-/// Free pages that may be more or fewer after all guests: Xen's heap holds small objects in pages that it gives back only
-/// when they are empty. A page that each guest costs is ten times as much.
-const NOISE: u64 = 4;
-
 /// Compares what `loader state` printed.
 fn memory(before: &[String], after: &[String]) -> Result<String, String> {
     let text = format!("before: {}; after: {}", before.join(", "), after.join(", "));
@@ -207,11 +234,9 @@ fn memory(before: &[String], after: &[String]) -> Result<String, String> {
     };
     match (numbers(before), numbers(after)) {
         (Some([pages, 0, free]), Some([pages_now, 0, free_now]))
-            if pages == pages_now && free.abs_diff(free_now) <= NOISE =>
+            if pages == pages_now && free == free_now =>
         {
-            Ok(format!(
-                "no guest left, dom0 has {pages} pages before and after, {free} and {free_now} are free"
-            ))
+            Ok(format!("no guest left, dom0 has {pages} pages before and after, {free} are free"))
         }
         _ => Err(text),
     }
@@ -290,18 +315,25 @@ mod tests {
                     }
                 }
                 note(row.end.line());
+                if row.name == CONSOLE_KEY {
+                    let mut lines = vec![format!("vPCI devices of d{domain}")];
+                    lines.extend(row.devices.iter().flat_map(|(d, _)| console::tests::print(d, row.refused)));
+                    seen.asked.insert("refusals".to_owned(), lines);
+                }
                 let said = seen.guests.entry(domain).or_default();
                 said.take("check nvme alive ok");
                 for name in row.checks {
                     let detail = match *name {
                         "filled" => data.expected(Kind::Nvme, "io").unwrap(),
                         "host-data" => data.expected(Kind::Nvme, "host-data").unwrap(),
+                        "driven" => format!("{} 12", data.expected(Kind::Nvme, "host-data").unwrap()),
                         _ => "msix 24: 5 0 xen".to_owned(),
                     };
                     said.take(&format!("check linux {name} ok {detail}"));
                 }
             }
         }
+        seen.transcript.take("check dom0 virtual-function ok 0000:00:04.1");
         for name in ["state-before", "state-after"] {
             seen.transcript.blocks.insert(name.to_owned(), state(100));
         }
@@ -314,9 +346,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_or_two_is_no_leak() {
-        assert!(memory(&state(100), &state(98)).is_ok());
-        assert!(memory(&state(100), &state(95)).is_err());
+    fn a_page_is_a_leak() {
+        assert!(memory(&state(100), &state(100)).is_ok());
+        assert!(memory(&state(100), &state(99)).is_err());
         assert!(memory(&[], &[]).is_err());
         let mut left = state(100);
         left[1] = "guests 1".to_owned();
@@ -394,6 +426,36 @@ mod tests {
         });
         assert_eq!(found[0], "nvme: nothing was refused");
         assert!(found[1].contains("no refusal of kind bar-moved"), "{found:?}");
+    }
+
+    #[test]
+    fn a_console_key_that_tells_something_else_fails() {
+        let found = failures(|seen| {
+            seen.asked.get_mut("refusals").unwrap().retain(|line| !line.contains("BAR moves"));
+        });
+        assert!(found[0].starts_with("console-key: the console key tells {"), "{found:?}");
+        let found = failures(|seen| seen.asked.clear());
+        assert_eq!(found, ["console-key: the console key: not reached"]);
+    }
+
+    #[test]
+    fn what_the_loader_and_dom0_find_counts() {
+        let found = failures(|seen| {
+            seen.transcript.take("note guest rule 1 check place most-vpd fail E2BIG, then ENOENT");
+            seen.transcript.checks.clear();
+            let given_back = domain(seen, "given-back");
+            for check in &mut seen.guests.get_mut(&given_back).unwrap().checks {
+                check.detail = check.detail.replace(" 12", " 0");
+            }
+        });
+        assert_eq!(
+            found,
+            [
+                "rule: place most-vpd: E2BIG, then ENOENT",
+                "given-back: guest 1: driven: no interrupt came",
+                "dom0: virtual-function: not reached"
+            ]
+        );
     }
 
     #[test]

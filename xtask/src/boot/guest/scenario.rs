@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::boot::machine::{DATA_BYTES, Iommu};
+use crate::boot::{
+    devices::{DEVICES, Device, PHYSICAL, VIRTUAL},
+    machine::{DATA_BYTES, Iommu},
+};
 
 /// How a guest ends, in the loader's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +54,16 @@ pub(super) struct Row {
     pub system: System,
     pub devices: &'static [Place],
     pub vcpus: u32,
+    /// More options for the loader, about the last device if about one.
+    pub options: &'static str,
     /// How many guests, one after another.
     pub times: u32,
     /// Only with this IOMMU.
     pub only: Option<Iommu>,
     /// Runs beside the next row.
     pub beside: bool,
+    /// Each time, dom0's own driver gets the device afterwards.
+    pub back: bool,
     pub end: End,
     /// Checks that have to be there, by name. Any that fails is a failure.
     pub checks: &'static [&'static str],
@@ -64,14 +71,19 @@ pub(super) struct Row {
     pub refused: &'static [&'static str],
 }
 
+/// The row that is asked about by Xen's console key while its guest lives.
+pub(super) const CONSOLE_KEY: &str = "console-key";
+
 const TINY: Row = Row {
     name: "",
     system: System::Tiny("role=guest"),
     devices: &[("nvme0", None)],
     vcpus: 1,
+    options: "",
     times: 1,
     only: None,
     beside: false,
+    back: false,
     end: End::Poweroff,
     checks: &[],
     refused: &[],
@@ -106,6 +118,41 @@ pub(super) const ROWS: &[Row] = &[
     Row { name: "e1000e", devices: E1000E, ..HOSTILE },
     // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
     Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
+    // QEMU's table for AMD's IOMMU does not have the function, and Xen remaps no interrupts of one that is not there.
+    Row {
+        name: "virtual-function",
+        devices: &[("nvme2-vf", None)],
+        system: System::Tiny("role=guest hostile ids=00101b36"),
+        only: Some(Iommu::Intel),
+        checks: &["ids"],
+        ..HOSTILE
+    },
+    Row {
+        name: "firmware",
+        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
+        system: System::Tiny("role=guest firmware"),
+        options: "--firmware-bars",
+        checks: &["firmware"],
+        refused: &["bar-moved"],
+        ..TINY
+    },
+    // Address Map Register (ICH9 datasheet, 15.1.31): the mode, which is AHCI.
+    Row {
+        name: "rule",
+        devices: AHCI,
+        system: System::Tiny("role=guest shows=90:40"),
+        options: "--vpd /vpd --show 90:ff --refusals",
+        checks: &["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd"],
+        refused: &["hidden-write"],
+        ..TINY
+    },
+    Row {
+        name: CONSOLE_KEY,
+        system: System::Tiny("role=guest hostile stay"),
+        options: "--meanwhile \"echo ask refusals >&3; read -r answer <&3\"",
+        end: End::Killed,
+        ..HOSTILE
+    },
     Row { name: "nvme-dies", times: 4, ..DYING },
     Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
     Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
@@ -117,6 +164,7 @@ pub(super) const ROWS: &[Row] = &[
         end: End::Killed,
         ..TINY
     },
+    Row { name: "given-back", back: true, times: 2, checks: &["driven"], ..HOSTILE },
     Row { name: "twenty", times: 20, ..TINY },
     Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
     Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
@@ -132,6 +180,11 @@ pub(super) fn rows(iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'sta
     ROWS.iter().filter(move |row| row.only.is_none_or(|only| only == iommu) && wanted(row))
 }
 
+/// A device of the machine, by its name.
+pub(super) fn device(name: &str) -> Option<&'static Device> {
+    DEVICES.iter().chain([&PHYSICAL, &VIRTUAL]).find(|device| device.name == name)
+}
+
 /// Whether there is such a row.
 pub(super) fn exists(name: &str) -> bool {
     ROWS.iter().any(|row| row.name == name)
@@ -144,7 +197,11 @@ pub(super) fn file<'a>(
 ) -> String {
     let mut text = String::new();
     for row in rows {
-        let mode = if row.beside { "with" } else { "then" };
+        let mode = match (row.beside, row.back) {
+            (true, _) => "with",
+            (_, true) => "back",
+            _ => "then",
+        };
         let _ = write!(text, "{mode} {} {} --vcpus {}", row.name, row.times, row.vcpus);
         match row.system {
             System::Tiny(words) => {
@@ -167,7 +224,7 @@ pub(super) fn file<'a>(
             let slot = slot.map_or(String::new(), |slot| format!("@{slot}"));
             let _ = write!(text, " --device {}{slot}", address(device).unwrap_or_default());
         }
-        text.push('\n');
+        let _ = writeln!(text, " {}", row.options);
     }
     text
 }
@@ -175,14 +232,13 @@ pub(super) fn file<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::devices::DEVICES;
 
     #[test]
     fn every_device_is_in_the_machine() {
         for row in ROWS {
             assert!(!row.devices.is_empty() && row.times > 0, "{}", row.name);
-            for (device, _) in row.devices {
-                assert!(DEVICES.iter().any(|d| d.name == *device), "{device}");
+            for (name, _) in row.devices {
+                assert!(device(name).is_some(), "{name}");
             }
         }
     }
@@ -203,11 +259,11 @@ mod tests {
     #[test]
     fn a_row_is_a_line_of_options() {
         let row =
-            Row { name: "x", devices: &[("nvme0", Some("4.1"))], end: End::Crash, beside: true, ..TINY };
+            Row { name: "x", devices: &[("nvme0", Some("4.1"))], options: "--y", beside: true, ..DYING };
         let text = file([row].iter(), |name| Some(format!("0000:{name}")));
         assert_eq!(
             text,
-            "with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest\" --device 0000:nvme0@4.1\n"
+            "with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest hostile die\" --device 0000:nvme0@4.1 --y\n"
         );
     }
 }
