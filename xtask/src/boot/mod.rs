@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long)]
     quick: bool,
     /// Seconds that a boot may take.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 600)]
     timeout: u64,
     /// How often a boot is tried where QEMU delivered an interrupt twice, as it does now and then on a busy machine.
     #[arg(long, default_value_t = 3)]
