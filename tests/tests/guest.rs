@@ -445,6 +445,8 @@ fn vital_product_data_comes_out_of_the_cache() {
     let device = || nvme().with_capability(0xd0, 0x03, &[0; 6]);
     let mut machine = with_rules(&[], false, device()).unwrap();
     assert_eq!(list(&mut machine).len(), 3, "only where it is asked for");
+    let mut machine = with_rules(&[], true, nvme()).unwrap();
+    assert_eq!(list(&mut machine).len(), 3, "only where the device has it");
     let mut machine = with_rules(&[], true, device()).unwrap();
     assert_eq!(list(&mut machine).last(), Some(&(0xd0, 0x03)));
     machine.host.take_events();
