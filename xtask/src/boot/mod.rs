@@ -119,6 +119,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let kernel = Kernel::get()?;
     let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
     if args.guest {
+        // The loader says nothing while it copies a kernel, page by page: minutes on a busy machine.
+        let limits = Limits { silence: Duration::from_secs(180), ..limits };
         let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
         return guest::run(&guest::Plan {
             xen,
