@@ -1,11 +1,11 @@
 //! A guest's view of a function.
 
-use capabilities::Width;
 use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::policy::{Rule, Scope};
+use capabilities::{Access, Width};
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::{AttachError, GuestInfo, Info, Pages, Refusal, View, VirtualFunction, Written};
+use vpci::{AttachError, GuestInfo, Info, Pages, Refusal, View, VirtualFunction, Written, write_virtual};
 
 const COMMAND: u16 = 0x04;
 const NO_BARS: [Option<u64>; 7] = [None; 7];
@@ -112,26 +112,6 @@ fn the_device_is_told_of_bus_mastering_when_it_changes_and_of_nothing_else() {
 }
 
 #[test]
-fn a_bar_says_what_it_is() {
-    // PCIe 7.5.1.2.1: bit 0 is I/O space, bits 2:1 are 10b for 64 bits, bit 3 is Prefetchable.
-    let memory32 = || Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0000, 0x4000);
-    let memory64 = || Device::endpoint(0x8086, 1).with_bar64(0, 0xfe00_0000, 0x4000);
-    for (mut device, bits) in [(memory32(), 0), (memory32(), 8), (memory64(), 4), (memory64(), 0xc)] {
-        device.set(0x10, Width::Dword, 0xfe00_0000 | bits);
-        let mut machine = Machine::default();
-        machine.give(device, placed(0xe000_0000));
-        assert_eq!(machine.read(0, 0x10, 4), 0xe000_0000 | bits);
-        machine.write(0, 0x10, 4, u32::MAX);
-        assert_eq!(machine.read(0, 0x10, 4), 0xffff_c000 | bits);
-    }
-    let mut machine = Machine::default();
-    machine.give(Device::endpoint(0x8086, 1).with_io(0, 0xd000, 0x20), placed(0xc000));
-    assert_eq!(machine.read(0, 0x10, 4), 0xc001);
-    machine.write(0, 0x10, 4, u32::MAX);
-    assert_eq!(machine.read(0, 0x10, 4), 0xffff_ffe1);
-}
-
-#[test]
 fn a_bar_tells_its_size_and_stays_where_it_is() {
     let mut machine = given();
     machine.host.take_events();
@@ -163,6 +143,20 @@ fn storage_is_the_guests_alone() {
         assert_eq!(machine.read(0, offset, bytes), value, "{offset:#x}");
     }
     assert_eq!(machine.host.take_writes(), []);
+}
+
+#[test]
+fn the_short_way_takes_writes_of_storage_and_no_others() {
+    let mut machine = given();
+    let mut write = |offset, bytes, value| {
+        let access = Access::new(offset, bytes).unwrap();
+        machine.function(0, |function, _| write_virtual(function.state, function.registers, access, value))
+    };
+    assert!(write(0x0c, 2, 0x4010), "cache line size and latency timer");
+    let taken = [0x00, 0x04, 0x60].map(|offset| write(offset, 2, 0x0006));
+    assert_eq!(taken, [false; 3], "an ID, COMMAND, a capability that is hidden");
+    let seen = [0x00, 0x04, 0x0c, 0x60].map(|offset| machine.read(0, offset, 2));
+    assert_eq!(seen, [0x1b36, 0, 0x4010, 0]);
 }
 
 #[test]
@@ -211,13 +205,16 @@ fn two_functions_cannot_be_in_one_place() {
 
 #[test]
 fn a_small_bar_that_shares_its_page_is_refused() {
-    for (shared, ok) in [(false, true), (true, false)] {
+    // One without a place is nobody's to reach.
+    for (shared, bars, ok) in
+        [(false, placed(0xe000_0800), true), (true, placed(0xe000_0800), false), (true, NO_BARS, true)]
+    {
         let mut machine = Machine::default();
         if shared {
             machine.host.share(0xfe000);
         }
         machine.plug(Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0800, 0x100));
-        let guest = GuestInfo { bars: placed(0xe000_0800), ..GuestInfo::NONE };
+        let guest = GuestInfo { bars, ..GuestInfo::NONE };
         let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
         assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
         assert_eq!(machine.check_placement(0).is_ok(), ok);
@@ -390,6 +387,12 @@ fn a_rule_for_bytes_shows_what_no_capability_owns() {
         Rule { scope: Scope::Bytes.raw(), offset: 0xf0, length: 8, read: u32::MAX, write: 0, ..VENDOR_RULE };
     let mut machine = with_rules(&[bytes], false, device).unwrap();
     assert_eq!((machine.read(0, 0xf0, 4), machine.read(0, 0xf8, 4)), (0x1234_5678, 0));
+    // What the guest has already stays as it is: Device Control is storage.
+    let express = Rule { offset: 0x80, length: 0x3c, ..bytes };
+    let mut machine = with_rules(&[express], false, nvme()).unwrap();
+    machine.write(0, 0x88, 2, 0x5070);
+    assert_eq!(machine.read(0, 0x88, 2), 0x5070);
+    assert_eq!(machine.host.take_writes(), []);
     // A range over everything shows no list of the device's.
     let all = Rule { offset: 0x200, length: 0xe00, ..bytes };
     assert!(with_rules(&[all], false, nvme()).is_ok());
@@ -479,6 +482,7 @@ fn a_virtual_function_is_what_its_physical_function_says() {
     let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
     assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
     assert_eq!(machine.read(0, 0x00, 4), 0x1520_8086);
+    assert_eq!(machine.read(0, 0x08, 4), 0x0200_0001, "all but its IDs is its own");
     assert_eq!((machine.read(0, 0x10, 4), machine.read(0, 0x1c, 4)), (0xe000_000c, 0xe000_400c));
     machine.write(0, COMMAND, 2, 0x0006);
     assert_eq!(machine.host.p2m().get(0xe0000), Some(0xf_00004));
@@ -495,15 +499,4 @@ fn a_bar_is_aligned_to_its_size() {
         assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
         assert_eq!(machine.check_placement(0).is_ok(), ok, "{address:#x}");
     }
-}
-
-#[test]
-fn a_shared_page_is_refused_before_firmware_places_it() {
-    let mut machine = Machine::default();
-    machine.host.share(0xfe000);
-    machine.plug(Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0800, 0x100));
-    let guest = GuestInfo { by_firmware: true, ..GuestInfo::NONE };
-    let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
-    assert_eq!(machine.attach_as(0, &info), Ok(Written::Done));
-    assert_eq!(machine.check_placement(0), Err(AttachError::Placement));
 }

@@ -1,8 +1,9 @@
-//! A guest's expansion ROM, and BARs that its firmware places.
+//! A guest's expansion ROM, its BARs' type bits, and BARs that its firmware places.
 
+use capabilities::Width;
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::{GuestInfo, Info, Refusal, View, Written};
+use vpci::{AttachError, GuestInfo, Info, Refusal, View, Written};
 
 const COMMAND: u16 = 0x04;
 const ROM: u16 = 0x30;
@@ -15,18 +16,20 @@ fn device() -> Device {
         .with_rom(0xfe10_0001, 0x1_0000)
 }
 
+fn placed(bar: u64, rom: Option<u64>) -> [Option<u64>; 7] {
+    [Some(bar), None, None, None, None, None, rom]
+}
+
 fn given() -> Machine {
     let mut machine = Machine::default();
-    let mut bars = [None; 7];
-    bars[0] = Some(0xe000_0000);
-    bars[6] = Some(0xe001_0000);
+    let bars = placed(0xe000_0000, Some(0xe001_0000));
     machine.give(device(), bars);
     machine.host.take_events();
     machine
 }
 
 fn rom_of_the_device(machine: &Machine) -> u32 {
-    machine.device(0).get(ROM, capabilities::Width::Dword)
+    machine.device(0).get(ROM, Width::Dword)
 }
 
 #[test]
@@ -88,15 +91,33 @@ fn a_device_comes_back_with_its_rom_disabled() {
 #[test]
 fn a_guest_has_no_rom_that_has_no_place() {
     let mut machine = Machine::default();
-    let mut bars = [None; 7];
-    bars[0] = Some(0xe000_0000);
-    machine.give(device(), bars);
+    machine.give(device(), placed(0xe000_0000, None));
     machine.write(0, ROM, 4, 0xffff_f800);
     assert_eq!(machine.read(0, ROM, 4), 0);
     machine.write(0, ROM, 4, 1);
     machine.write(0, COMMAND, 2, 0x0002);
     assert_eq!(machine.host.p2m().frames(), [0xe0000]);
     assert_eq!(rom_of_the_device(&machine), 0xfe10_0001, "nobody asked for it to change");
+}
+
+#[test]
+fn a_bar_says_what_it_is() {
+    // PCIe 7.5.1.2.1: bit 0 is I/O space, bits 2:1 are 10b for 64 bits, bit 3 is Prefetchable.
+    let memory32 = || Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0000, 0x4000);
+    let memory64 = || Device::endpoint(0x8086, 1).with_bar64(0, 0xfe00_0000, 0x4000);
+    for (mut device, bits) in [(memory32(), 0), (memory32(), 8), (memory64(), 4), (memory64(), 0xc)] {
+        device.set(0x10, Width::Dword, 0xfe00_0000 | bits);
+        let mut machine = Machine::default();
+        machine.give(device, placed(0xe000_0000, None));
+        assert_eq!(machine.read(0, 0x10, 4), 0xe000_0000 | bits);
+        machine.write(0, 0x10, 4, u32::MAX);
+        assert_eq!(machine.read(0, 0x10, 4), 0xffff_c000 | bits);
+    }
+    let mut machine = Machine::default();
+    machine.give(Device::endpoint(0x8086, 1).with_io(0, 0xd000, 0x20), placed(0xc000, None));
+    assert_eq!(machine.read(0, 0x10, 4), 0xc001);
+    machine.write(0, 0x10, 4, u32::MAX);
+    assert_eq!(machine.read(0, 0x10, 4), 0xffff_ffe1);
 }
 
 fn by_firmware(device: Device) -> Machine {
@@ -128,4 +149,11 @@ fn what_a_bar_holds_before_firmware_places_it_is_no_address() {
     machine.write(0, 0x10, 4, 0xffff_c000);
     machine.write(0, COMMAND, 2, 0x0002);
     assert_eq!(machine.host.p2m().frames(), [0xffffc, 0xffffd, 0xffffe, 0xfffff]);
+}
+
+#[test]
+fn a_shared_page_is_refused_before_firmware_places_it() {
+    let mut machine = by_firmware(Device::endpoint(0x8086, 1).with_bar32(0, 0xfe00_0800, 0x100));
+    machine.host.share(0xfe000);
+    assert_eq!(machine.check_placement(0), Err(AttachError::Placement));
 }

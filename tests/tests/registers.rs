@@ -3,7 +3,9 @@
 use capabilities::{Access, Sbdf, Width};
 use tests::device::Device;
 use tests::host::{Event, FakeHost};
-use vpci::{DefineError, Definition, Function, Locked, Refusal, Register, Source, State, Written};
+use vpci::{
+    DefineError, Definition, Function, Locked, Refusal, Register, Source, State, Written, read_virtual,
+};
 use zerocopy::FromZeros;
 
 const SBDF: Sbdf = Sbdf(0);
@@ -221,6 +223,20 @@ fn b3_gaps_are_read_at_the_widths_that_hardware_has() {
     assert_eq!(read(&[(0, 2)]), [word(0x42)]);
     assert_eq!(read(&[(0, 1), (3, 1)]), [byte(0x41), byte(0x42)]);
     assert_eq!(read(&[(0, 4)]), []);
+}
+
+#[test]
+fn the_short_way_reads_what_no_hardware_has_a_part_in() {
+    let mut bench = Bench::new();
+    bench.add(0x40, Width::Word, 0x1234);
+    bench.define(&Definition::new(0x44, Width::Dword, Source::Hardware)).unwrap();
+    let read =
+        |offset, bytes| read_virtual(&bench.state, &bench.registers, Access::new(offset, bytes).unwrap());
+    assert_eq!((read(0x40, 2), read(0x41, 1)), (Some(0x1234), Some(0x12)));
+    // The gap beside it, a register of the device's, nothing.
+    for (offset, bytes) in [(0x40, 4), (0x42, 2), (0x44, 4), (0x47, 1), (0x48, 4)] {
+        assert_eq!(read(offset, bytes), None, "{bytes} bytes at {offset:#x}");
+    }
 }
 
 #[test]
