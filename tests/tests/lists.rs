@@ -322,11 +322,16 @@ fn msi_that_leaves_the_standard_space_is_hidden() {
 
 #[test]
 fn msix_that_leaves_the_standard_space_is_hidden() {
-    let mut device = Device::endpoint(1, 1).with_bar32(0, 0xfe00_0000, 0x4000).with_extended(0x100, 1, 8, 0);
-    device = device.with_capability(0xf8, 0x11, &[0x03, 0, 0, 0, 0, 0]);
-    let mut machine = Machine::with(device);
+    // What would be its PBA's register reads as a place in BAR 0.
+    let device = || {
+        let device = Device::endpoint(1, 1).with_bar32(0, 0xfe00_0000, 0x4_0000);
+        device.with_extended(0x100, 0x0010, 8, 0)
+    };
+    let mut machine = Machine::with(device().with_capability(0xf8, 0x11, &[0x03, 0, 0, 0, 0, 0]));
     assert_eq!(standard(&mut machine), []);
     assert!(machine.state(0).msix().is_none());
+    let fits = device().with_msix(0xf4, 4, (0, 0x1000), (0, 0x2000));
+    assert!(Machine::with(fits).state(0).msix().is_some(), "12 bytes from f4h on just fit");
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn b33_enable_and_disable() {
     assert_eq!(bound(&machine), Some(message(2, 0x31)));
     assert_eq!(machine.host.pirqs().msi().unwrap().purpose, Purpose::Msi(1));
     assert_eq!(machine.read(0, CONTROL, 2), 0x0081);
-    assert!(machine.state(0).msi().unwrap().pirq().is_some());
+    assert!(machine.state(0).msi().is_some_and(|msi| msi.enabled() && msi.pirq().is_some()));
     machine.write(0, CONTROL, 2, 0x0001);
     assert_eq!(machine.host.take_writes(), [], "nothing changed");
     machine.write(0, CONTROL, 2, 0x0000);

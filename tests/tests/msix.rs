@@ -131,6 +131,8 @@ fn b38_control() {
         control(&mut machine, written);
         assert_eq!(machine.read(0, CONTROL, 2), read);
         assert_eq!(machine.host.take_writes(), [(CONTROL, Width::Word, read)]);
+        let flags = machine.state(0).msix().map(|msix| (msix.enabled(), msix.masked()));
+        assert_eq!(flags, Some((read & 0x8000 != 0, read & 0x4000 != 0)));
     }
     control(&mut machine, 0x3fff);
     assert_eq!(machine.host.take_writes(), [], "nothing changed");
