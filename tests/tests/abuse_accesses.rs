@@ -166,6 +166,18 @@ fn a33_broken_extended_lists() {
 }
 
 #[test]
+fn a33_no_rule_looks_behind_the_space() {
+    // Two capabilities of a vendor, told by a dword of all ones: the second one's would be behind the last.
+    let mut device =
+        Device::endpoint(1, 1).with_extended(0x100, 0x0b, 0x0c, 0xa5).with_extended(0xffc, 0x0b, 4, 0);
+    device.set(0x104, Width::Dword, 0x00c1_ffff);
+    let key = Rule { key_offset: 4, key_mask: 0xffff, key_value: 0xffff, ..RULE };
+    let mut guest = Guest::allowed(device, &[Rule { vendor: 1, device: 1, ..key }]).unwrap();
+    assert_eq!(guest.extended_list(), [(0x100, 0x0b)]);
+    assert_eq!((guest.read(0x108, 4), guest.read(0xffc, 4)), (0xa5a5_a5a5, 0));
+}
+
+#[test]
 fn a34_nothing_is_read_again() {
     // XSA-337: whatever the device says later, its guest sees what was there at assignment, status bits aside.
     let live: &[(u16, u32)] = &[
