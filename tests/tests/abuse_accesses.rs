@@ -178,6 +178,21 @@ fn a33_no_rule_looks_behind_the_space() {
 }
 
 #[test]
+fn rules_that_meet_show_what_each_of_them_shows() {
+    let scope = Scope::Standard(CapabilityId(0x09)).raw();
+    let one = Rule { scope, offset: 4, read: 0x0000_ffff, write: 0x0000_00ff, ..RULE };
+    let two = Rule { read: 0x00ff_ff00, write: 0, ..one };
+    let mut guest = Guest::allowed(everything(), &[one, two, one]).unwrap();
+    assert_eq!(guest.read(VENDOR + 4, 4), 0x00a5_a5a5);
+    guest.write(VENDOR + 4, 1, 0x5a);
+    assert_eq!(guest.device().get(VENDOR + 4, Width::Dword), 0xa5a5_a55a);
+    // Bytes up to where MSI-X starts are not MSI-X's.
+    let beside = Rule { scope: Scope::Bytes.raw(), offset: MSIX - 4, ..RULE };
+    let device = listed(MSIX as u8, &[(MSIX, 0x11, 0)]); // CAST: below 0x100.
+    assert!(Guest::allowed(device, &[beside]).is_ok());
+}
+
+#[test]
 fn a34_nothing_is_read_again() {
     // XSA-337: whatever the device says later, its guest sees what was there at assignment, status bits aside.
     let live: &[(u16, u32)] = &[
