@@ -32,7 +32,10 @@ mod rom;
 pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
 pub use audit::Record;
 pub use bar::{Bar, BarKind};
-pub use domain::{Domain, DomainError, Handle, Kind, Owner, Slot, Window, find_free, find_slot, find_window};
+pub use domain::{
+    Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Server, Slot, Window, find_free, find_slot,
+    find_window, may_forward,
+};
 pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};
 pub use host::{Host, HostError, Message, Pirq};
 pub use map::{DefineError, Definition, Source};
