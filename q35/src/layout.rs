@@ -1,15 +1,47 @@
 //! Where RAM ends, the hole below 4 GiB starts and ECAM is: pure arithmetic.
 
-use crate::Window;
-use crate::pciexbar::{FIXED, FOUR_GIB};
+use crate::pciexbar::{FIXED, FOUR_GIB, Window};
 
-/// Addresses from `start` up to and without `end`.
+/// What a guest has below and above 4 GiB. Addresses are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Range {
-    /// The first address.
-    pub start: u64,
-    /// The first address behind it.
-    pub end: u64,
+pub struct Platform {
+    /// The end of RAM below 4 GiB.
+    pub low_ram_end: u64,
+    /// The end of RAM above 4 GiB; 0 if there is none.
+    pub high_ram_end: u64,
+    /// The width of physical addresses.
+    pub address_bits: u8,
+}
+
+impl Platform {
+    /// Whether there can be such a guest: 32 to 52 address bits, RAM below FEC00000 and, if any, above 4 GiB.
+    #[must_use]
+    pub const fn is_valid(&self) -> bool {
+        let high = self.high_ram_end;
+        self.low_ram_end <= FIXED
+            && matches!(self.address_bits, 32..=52)
+            && (high == 0 || high > FOUR_GIB && high <= 1 << self.address_bits)
+    }
+
+    /// Whether ECAM may be there when a guest starts.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit::Fixed`], [`Misfit::AddressWidth`] or [`Misfit::Ram`].
+    pub const fn check(&self, window: Window) -> Result<(), Misfit> {
+        let start = window.base();
+        let end = start + window.size() as u64; // CAST: widening; `From` is not const.
+        if window.decoded() != window.size() {
+            return Err(Misfit::Fixed);
+        }
+        if self.address_bits < 64 && end > 1 << self.address_bits {
+            return Err(Misfit::AddressWidth);
+        }
+        if start < self.low_ram_end || end > FOUR_GIB && start < self.high_ram_end {
+            return Err(Misfit::Ram);
+        }
+        Ok(())
+    }
 }
 
 /// Why something does not fit.
@@ -21,30 +53,4 @@ pub enum Misfit {
     Fixed,
     /// ECAM would end beyond what the guest can address.
     AddressWidth,
-}
-
-/// Whether an ECAM window is where it may be when a guest starts.
-///
-/// # Errors
-///
-/// See [`Misfit`].
-pub const fn check(
-    window: Window,
-    low_ram_end: u64,
-    high_ram_end: u64,
-    address_bits: u8,
-) -> Result<(), Misfit> {
-    let start = window.base();
-    let end = start + window.size() as u64; // CAST: widening; `From` is not const.
-    let _ = FIXED;
-    if window.decoded() != window.size() {
-        return Err(Misfit::Fixed);
-    }
-    if start < low_ram_end || start < high_ram_end && end > FOUR_GIB {
-        return Err(Misfit::Ram);
-    }
-    if address_bits < 36 && end > 1 << address_bits {
-        return Err(Misfit::AddressWidth);
-    }
-    Ok(())
 }

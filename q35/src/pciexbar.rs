@@ -1,19 +1,23 @@
 //! PCIEXBAR, the register that says where the ECAM window is, and the window.
 
 use capabilities::{EXTENDED_CONFIG_SIZE, Sbdf};
+use zerocopy::FromZeros;
 
 /// Bit 0: the window is decoded.
 const ENABLE: u64 = 1;
 /// Bits 2:1: the length of the window, 256 MB shifted right by it; 11b is reserved.
 const LENGTH_SHIFT: u32 = 1;
 const LENGTH: u64 = 3;
+/// Bits 27:26: part of the base in windows that are small enough, and else part of the address mask, which reads 0.
+const ADDRESS_MASK: u64 = 0x0c00_0000;
 
 /// The largest window, of all 256 buses.
 const LARGEST: u32 = 0x1000_0000;
 /// One bus has 256 functions of 4 KiB.
 const BUS_SIZE: u32 = 256 * EXTENDED_CONFIG_SIZE as u32; // CAST: widening; `From` is not const.
 /// The register has address bits 35:26.
-pub(crate) const ADDRESS_END: u64 = 1 << 36;
+pub(crate) const ADDRESS_BITS: u8 = 36;
+const ADDRESS_END: u64 = 1 << ADDRESS_BITS;
 
 /// From here to 4 GiB are the I/O APICs, the HPET, the local APICs and the flash: never ECAM.
 pub(crate) const FIXED: u64 = 0xfec0_0000;
@@ -96,6 +100,32 @@ impl Window {
     }
 }
 
+/// A window, or none, as a structure of which all zeros is none.
+#[derive(FromZeros)]
+#[repr(C)]
+pub(crate) struct InForce {
+    base: u64,
+    size: u32,
+    decoded: u32,
+}
+
+impl InForce {
+    /// The window.
+    #[inline]
+    pub(crate) const fn window(&self) -> Option<Window> {
+        let Self { base, size, decoded } = *self;
+        if size == 0 { None } else { Some(Window { base, size, decoded }) }
+    }
+
+    /// From now on it is this one.
+    pub(crate) const fn set(&mut self, window: Option<Window>) {
+        *self = match window {
+            Some(Window { base, size, decoded }) => Self { base, size, decoded },
+            None => Self { base: 0, size: 0, decoded: 0 },
+        };
+    }
+}
+
 /// What a value of PCIEXBAR means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decoded {
@@ -111,6 +141,15 @@ pub enum Decoded {
 const fn size(value: u64) -> Option<u32> {
     let length = value >> LENGTH_SHIFT & LENGTH;
     if length == LENGTH { None } else { Some(LARGEST >> length) }
+}
+
+/// The bits of `value` that the length in force makes part of the address mask: they read 0 whatever is stored. No bit
+/// for the reserved length.
+pub(crate) const fn address_mask(value: u64) -> u64 {
+    match size(value) {
+        Some(size) => ADDRESS_MASK & (size as u64 - 1), // CAST: widening.
+        None => 0,
+    }
 }
 
 /// What a value of PCIEXBAR means. Bits that the register does not have, or that its length makes part of the address
