@@ -27,9 +27,15 @@ bool guest_create(struct guest *g)
             .max_evtchn_port = 1023,
             .max_grant_frames = 4,
             .grant_opts = XEN_DOMCTL_GRANT_version(1),
-            .arch.emulation_flags = XEN_X86_EMU_LAPIC | (g->vpci ? XEN_X86_EMU_VPCI : 0),
+            .arch.emulation_flags = g->hvm ? XEN_X86_EMU_ALL & ~(XEN_X86_EMU_VPCI | XEN_X86_EMU_USE_PIRQ)
+                                           : XEN_X86_EMU_LAPIC,
         },
     };
+
+    if ( g->vpci )
+        op.u.createdomain.arch.emulation_flags |= XEN_X86_EMU_VPCI;
+    if ( g->q35 )
+        op.u.createdomain.arch.emulation_flags |= VPCI_EMU_Q35;
 
     /* Domain 0 stands for any that is free. */
     if ( !xen_domctl(&op, XEN_DOMCTL_createdomain, 0) )

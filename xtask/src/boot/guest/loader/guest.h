@@ -35,6 +35,10 @@ struct guest {
     unsigned long memory;   /* MiB */
     unsigned int vcpus;
     bool vpci;              /* has emulated configuration space */
+    bool q35;               /* has the MCH */
+    bool hvm;               /* has what HVM domains have emulated */
+    unsigned long ecam;     /* where the ECAM window is at first */
+    unsigned long ecam_mib; /* its size; 0 for none */
     bool acpi;
     bool firmware_bars;     /* BARs are placed by the guest, once */
     const char *kernel, *initrd, *command_line;
@@ -59,6 +63,8 @@ bool domain_idle(domid_t domain, unsigned int seconds);
 /* device.c */
 /* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */
 bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS]);
+/* Makes the MCH what the options say. */
+bool guest_set_q35(struct guest *g);
 bool guest_add_device(struct guest *g, struct device *device);
 /* Prints `audit SBDF REASON COUNT` lines, and `ring SBDF SEQUENCE REASON OFFSET BYTES VALUE`, the newest first. */
 bool device_audit(domid_t domain, uint32_t host);

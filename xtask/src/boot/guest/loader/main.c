@@ -23,7 +23,10 @@ static int usage(void)
           "    --device SBDF[@SLOT[.F]] a device, and where on bus 0 the guest sees it (hexadecimal); may be repeated\n"
           "    --firmware-bars          the guest places the BARs\n"
           "    --no-acpi                no ACPI tables\n"
-          "    --no-vpci                no PCI at all\n"
+          "    --no-vpci                no vPCI\n"
+          "    --q35                    the MCH of a Q35 machine\n"
+          "    --pciexbar ADDRESS[:MIB] where its ECAM window is, of 256 MiB if not given; without, there is none at first\n"
+          "    --hvm                    what HVM domains have emulated, and no vPCI\n"
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
           "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
@@ -74,6 +77,19 @@ static bool parse_device(char *text, struct device *device)
     return parse_sbdf(text, &device->host);
 }
 
+/* ADDRESS[:MIB] */
+static bool parse_ecam(char *text, struct guest *g)
+{
+    char *size = strchr(text, ':');
+
+    g->ecam_mib = 256;
+    if ( size )
+        *size++ = 0;
+
+    return number(text, 0, ~0UL, &g->ecam) &&
+           (!size || (number(size, 64, 256, &g->ecam_mib) && !(g->ecam_mib & (g->ecam_mib - 1))));
+}
+
 struct options {
     struct guest guest;
     unsigned long seconds;
@@ -92,6 +108,9 @@ static bool parse(int argc, char **argv, struct options *o)
         { "firmware-bars", no_argument, NULL, 'f' },
         { "no-acpi", no_argument, NULL, 'A' },
         { "no-vpci", no_argument, NULL, 'P' },
+        { "q35", no_argument, NULL, 'Q' },
+        { "pciexbar", required_argument, NULL, 'E' },
+        { "hvm", no_argument, NULL, 'H' },
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
         { NULL, 0, NULL, 0 },
@@ -119,20 +138,23 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'f': g->firmware_bars = true; break;
         case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
+        case 'Q': g->q35 = true; break;
+        case 'E': good = parse_ecam(optarg, g); break;
+        case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
     g->vcpus = vcpus;
 
-    return good && optind == argc && g->kernel;
+    return good && optind == argc && g->kernel && (g->q35 || !g->ecam_mib);
 }
 
 static bool start(struct guest *g)
 {
     uint32_t entry = 0, start_info = 0;
 
-    if ( !guest_create(g) || !guest_populate(g) )
+    if ( !guest_create(g) || !guest_populate(g) || (g->q35 && !guest_set_q35(g)) )
         return false;
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
