@@ -178,7 +178,7 @@ fn hvmloader_finds_nothing_to_place() {
     assert_eq!(bridge.read(0x04, 2), 0x0006);
 }
 
-/// SeaBIOS, on QEMU: shadow RAM, ECAM, and shadow RAM read-only.
+/// `SeaBIOS`, on QEMU: shadow RAM, ECAM, and shadow RAM read-only.
 #[test]
 fn seabios_reads_what_it_wrote() {
     let mut bridge = Bridge::new(&q35::Info { pciexbar: 0, ..INFO });
