@@ -949,8 +949,8 @@ int32_t rvpci_mch_init(struct rvpci_mch *memory,
                        const struct rvpci_mch_info *info);
 
 /**
- * Reads `bytes` at `offset` of the MCH's configuration space. All ones for an access that `rvpci_access_allowed` refuses
- * or that is wider than 4 bytes, and from 0x100 on.
+ * Reads `bytes`, 1, 2 or 4 within one dword, at `offset` of the MCH's configuration space. All ones for any other access,
+ * and from 0x100 on.
  *
  * Lock: the MCH's. Work: constant.
  *

@@ -28,6 +28,13 @@
 #define VPCI_EMU_Q35 (1U << 11)
 
 /*
+ * The type of the record that XEN_DOMCTL_gethvmcontext and XEN_DOMCTL_sethvmcontext have for the MCH: its state and that of
+ * port CF8, as an image with a version and checks of its own. It is for a domain of which VPCI_DOMCTL_q35 has said the same;
+ * an image that is damaged, or newer than the hypervisor, is refused before anything of the context is loaded.
+ */
+#define VPCI_SAVE_MCH 21
+
+/*
  * Says where the domain is to see a device: before XEN_DOMCTL_assign_device, which knows only machine addresses. What
  * was said about the device before is replaced. It stays said, over deassignment and assignment too, until
  * VPCI_DOMCTL_unplace or the end of the domain.

@@ -48,6 +48,15 @@ unsafe fn exclusive<'a>(mch: *mut rvpci_mch) -> &'a mut Mch {
     unsafe { &mut (*mch).mch }
 }
 
+/// An access within a dword as aligned ones: the two bytes in the middle of a dword are two, the lower first.
+fn parts(offset: u32, bytes: u32) -> [Option<Access>; 2] {
+    if bytes == 2 && offset & 3 == 1 {
+        [Access::new(offset, 1), Access::new(offset + 1, 1)]
+    } else {
+        [Access::new(offset, bytes), None]
+    }
+}
+
 /// The bytes of memory, aligned to 8, that an MCH needs.
 #[unsafe(no_mangle)]
 pub extern "C" fn rvpci_mch_size() -> usize {
@@ -91,8 +100,8 @@ pub unsafe extern "C" fn rvpci_mch_init(
     unsafe { exclusive(memory) }.init(&info).err().map_or(0, Errno::errno)
 }
 
-/// Reads `bytes` at `offset` of the MCH's configuration space. All ones for an access that `rvpci_access_allowed` refuses
-/// or that is wider than 4 bytes, and from 0x100 on.
+/// Reads `bytes`, 1, 2 or 4 within one dword, at `offset` of the MCH's configuration space. All ones for any other access,
+/// and from 0x100 on.
 ///
 /// Lock: the MCH's. Work: constant.
 ///
@@ -101,9 +110,13 @@ pub unsafe extern "C" fn rvpci_mch_init(
 /// `mch` is an MCH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, bytes: u32) -> u32 {
-    let Some(access) = Access::new(offset, bytes) else { return u32::MAX };
     // SAFETY: the caller promises an MCH and holds its lock.
-    unsafe { shared(mch) }.read(access)
+    let mch = unsafe { shared(mch) };
+    match parts(offset, bytes) {
+        [Some(low), Some(high)] => mch.read(low) | mch.read(high) << 8,
+        [Some(whole), None] => mch.read(whole),
+        _ => u32::MAX,
+    }
 }
 
 /// Writes likewise; dropped where nothing can be written. The ECAM window may be another one after it.
@@ -115,9 +128,11 @@ pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, byte
 /// `mch` is an MCH.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_mch_write(mch: *mut rvpci_mch, offset: u32, bytes: u32, value: u32) {
-    let Some(access) = Access::new(offset, bytes) else { return };
     // SAFETY: the caller promises an MCH and holds its lock.
-    unsafe { exclusive(mch) }.write(access, value);
+    let mch = unsafe { exclusive(mch) };
+    for (access, byte) in parts(offset, bytes).into_iter().zip(0..).filter_map(|(a, n)| Some((a?, n))) {
+        mch.write(access, value >> (8 * byte));
+    }
 }
 
 /// Whether the guest physical `address` is in the ECAM window, and if so, the function that it belongs to and the offset,

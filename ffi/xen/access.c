@@ -56,7 +56,7 @@ static bool read_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
         *data = rvpci_read(vpci_core(dev), reg, size);
         spin_unlock(&dev->vpci.lock);
     }
-    else if ( owner == RVPCI_OWNER_MCH && allowed )
+    else if ( owner == RVPCI_OWNER_MCH )
     {
         spin_lock(&vd->mch_lock);
         *data = rvpci_mch_read(vd->mch, reg, size);
@@ -93,7 +93,7 @@ static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
         rc = rvpci_write(vpci_core(dev), reg, size, data, RVPCI_SHARED);
         spin_unlock(&dev->vpci.lock);
     }
-    else if ( owner == RVPCI_OWNER_MCH && allowed )
+    else if ( owner == RVPCI_OWNER_MCH )
     {
         spin_lock(&vd->mch_lock);
         rvpci_mch_write(vd->mch, reg, size, data);

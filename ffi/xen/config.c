@@ -143,8 +143,7 @@ bool vpci_config_ioreq(const struct domain *d, const ioreq_t *p,
 
     ASSERT(d == current->domain);
 
-    /* One at a time: the next one may be for somebody else. */
-    if ( p->count != 1 || !decode(d, p->type, p->addr, &sbdf, &reg) ||
+    if ( p->count != 1 || p->data_is_ptr || !decode(d, p->type, p->addr, &sbdf, &reg) ||
          !vpci_may_forward(current->domain, sbdf, reg, p->size) )
         return false;
 
@@ -152,6 +151,27 @@ bool vpci_config_ioreq(const struct domain *d, const ioreq_t *p,
     *addr = (uint64_t)sbdf.sbdf << 32 | reg;
 
     return true;
+}
+
+/*
+ * A repeated instruction (REP MOVS, STOS, INS or OUTS) can be one request, with data that stands in the guest's memory.
+ * No server gets such a one for configuration space: X86EMUL_UNHANDLEABLE makes the emulator take one element after
+ * another.
+ */
+bool vpci_by_element(const ioreq_t *p)
+{
+    const struct vcpu *curr = current;
+    const ioreq_t *req = &curr->io.req;
+
+    if ( (p->count == 1 && !p->data_is_ptr) || !vpci_domain(curr->domain) )
+        return false;
+
+    /* What was begun by element goes on so, even if the window has moved since. */
+    if ( req->state == STATE_IORESP_READY )
+        return req->data_is_ptr != p->data_is_ptr || req->df != p->df ||
+               req->size != p->size;
+
+    return vpci_is_config(curr->domain, p);
 }
 
 unsigned int vpci_mmio_chunk(paddr_t gpa, unsigned int chunk, int done)

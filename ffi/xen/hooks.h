@@ -46,6 +46,9 @@ bool vpci_is_config(const struct domain *d, const struct ioreq *p);
 bool vpci_config_ioreq(const struct domain *d, const struct ioreq *p,
                        uint8_t *type, uint64_t *addr);
 
+/* Whether what @p would do as a whole is to be done element by element, by the running vCPU. */
+bool vpci_by_element(const struct ioreq *p);
+
 /* How many of @chunk bytes at @gpa are one access of the running vCPU, @done of which were made before. */
 unsigned int vpci_mmio_chunk(paddr_t gpa, unsigned int chunk, int done);
 

@@ -7,6 +7,7 @@
 #include <asm/hvm/save.h>
 
 #include "glue.h"
+#include "vpci_domctl.h"
 
 int vpci_mch_make(struct vpci_domain *vd, uint64_t pciexbar,
                   uint64_t low_ram_end, uint64_t high_ram_end)
@@ -45,7 +46,7 @@ int vpci_mch_make(struct vpci_domain *vd, uint64_t pciexbar,
 struct vpci_mch_record {
     uint8_t image[RVPCI_MCH_IMAGE];
 };
-DECLARE_HVM_SAVE_TYPE(VPCI_MCH, 21, struct vpci_mch_record);
+DECLARE_HVM_SAVE_TYPE(VPCI_MCH, VPCI_SAVE_MCH, struct vpci_mch_record);
 
 static int cf_check mch_save(struct vcpu *v, hvm_domain_context_t *h)
 {

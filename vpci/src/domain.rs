@@ -230,7 +230,7 @@ impl Domain<'_> {
         let at = position(self.slots, sbdf);
         let slot = self.slots.get_mut(at).ok_or(DomainError::Full)?;
         if slot.kind != Kind::Empty {
-            return if slot.owner() == owner { Ok(()) } else { Err(DomainError::Taken) };
+            return if (slot.kind, slot.handle) == (kind, handle) { Ok(()) } else { Err(DomainError::Taken) };
         }
         if full {
             return Err(DomainError::Full);

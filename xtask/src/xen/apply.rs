@@ -34,7 +34,7 @@ enum Change {
 }
 
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 14] = [
+const HOOKS: [Hook; 15] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
@@ -89,6 +89,11 @@ const HOOKS: [Hook; 14] = [
             "    if ( vpci_is_config(d, p) )",
             "        return vpci_config_ioreq(d, p, type, addr);",
         ]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/emulate.c",
+        line: "    switch ( vio->req.state )",
+        change: Change::First(&["    if ( vpci_by_element(&p) )", "        return X86EMUL_UNHANDLEABLE;"]),
     },
     Hook {
         file: "xen/arch/x86/hvm/emulate.c",
@@ -287,7 +292,7 @@ mod tests {
         ("arch/x86/hvm/ioreq.c", "\n    if ( p->type == IOREQ_TYPE_PIO &&\n         CF8_ENABLED(cf8) )\n"),
         (
             "arch/x86/hvm/emulate.c",
-            "    {\n        /* Have we already done this chunk? */\n        if ( offset )\n",
+            "    switch ( vio->req.state )\n    {\n        /* Have we already done this chunk? */\n        if ( offset )\n",
         ),
         (
             "common/ioreq.c",
@@ -378,10 +383,16 @@ mod tests {
             ),
             (
                 "arch/x86/hvm/emulate.c",
-                &[(
-                    "        /*",
-                    "        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);\n        /*",
-                )],
+                &[
+                    (
+                        "    switch",
+                        "    if ( vpci_by_element(&p) )\n        return X86EMUL_UNHANDLEABLE;\n    switch",
+                    ),
+                    (
+                        "        /*",
+                        "        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);\n        /*",
+                    ),
+                ],
             ),
             (
                 "common/ioreq.c",
