@@ -6,6 +6,7 @@
 //!   this very kernel, which comes as its module a second time.
 //! - `role=guest`, a guest with devices: it works with them. With `hostile` it then tries what must not work, with `hammer` it
 //!   does so from two vCPUs at once, with `die` it ends with its devices in use.
+//! - `role=q35`, a guest behind the Q35 host bridge: see `suite/q35`.
 #![no_std]
 #![no_main]
 
@@ -52,11 +53,14 @@ extern "C" fn start(info: u64) -> ! {
             die: has("die") || has("stay"),
         });
     }
+    if has("role=q35") {
+        suite::q35::run(info, line);
+    }
     let passed = report::done();
     if has("die") {
         xen::shutdown(Reason::Crash);
     }
-    while has("stay") {
+    while has("stay") || has("save") {
         cpu::halt();
     }
     // The hardware domain's power is the machine's: without -no-reboot's exit, QEMU would stay.

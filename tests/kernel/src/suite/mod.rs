@@ -4,5 +4,6 @@ pub(crate) mod dom0;
 pub(crate) mod guest;
 mod hammer;
 mod hostile;
+pub(crate) mod q35;
 pub(crate) mod toolstack;
 mod worker;
