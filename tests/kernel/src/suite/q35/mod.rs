@@ -107,7 +107,7 @@ pub(crate) fn run(info: StartInfo, line: &str) {
         return;
     }
     if has("save") {
-        bridge("save", state::leave());
+        bridge("saved", state::leave());
         return;
     }
     let machine = Machine::find(info);
