@@ -17,6 +17,7 @@ mod initramfs;
 mod kernel;
 mod machine;
 mod protocol;
+mod q35;
 mod regression;
 mod report;
 mod session;
@@ -51,10 +52,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Which::Both)]
     iommu: Which,
     /// Start guests that own the devices, instead of driving them in dom0.
-    #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
+    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
     guest: bool,
+    /// Start guests that have the Q35's host bridge and ECAM, beside device models of their own.
+    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
+    q35: bool,
     /// Of the guests' rows only this one, beside the first; may be repeated.
-    #[arg(long, value_name = "NAME", requires = "guest")]
+    #[arg(long, value_name = "NAME", requires = "guests")]
     row: Vec<String>,
     /// Build Xen with its assertions.
     #[arg(long)]
@@ -118,9 +122,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let kernel = Kernel::get()?;
     let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
-    if args.guest {
+    if args.guest || args.q35 {
+        let table = if args.q35 { q35::TABLE } else { guest::rows::TABLE };
         let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
         return guest::run(&guest::Plan {
+            table,
             xen,
             kernel: &kernel,
             iommus,

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{
     launched::{self, All, Launched},
-    scenario::{self, End, ROWS, Row, System},
+    scenario::{End, Row, System, Table},
+    trace,
 };
 use crate::{
     boot::{
@@ -104,12 +105,12 @@ fn interrupts(said: &Transcript) -> (bool, u64) {
 }
 
 /// The lines of one boot.
-pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
+pub(super) fn lines(table: Table, iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
     let guests = launched::read(&seen.transcript.notes);
     let mut lines: Vec<Line> =
-        scenario::rows(iommu, names).map(|row| line(iommu, row, &guests, seen, data)).collect();
+        table.rows(iommu, names).map(|row| line(iommu, row, &guests, seen, data)).collect();
     let mut whole = Line::new(iommu, "dom0");
-    judge_whole(&mut whole, &guests, seen);
+    judge_whole(table, &mut whole, &guests, seen);
     lines.push(whole);
     for line in &mut lines {
         line.passed = line.failed.is_empty();
@@ -136,7 +137,11 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
         let wrong = judge(row, guest, said, data);
         checks += said.map_or(0, |t| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count());
         line.refused = guest.audit.values().map(launched::Audit::summary).collect();
+        let served = said.map(|said| trace::judge(row, guest, said));
+        let (served, unserved) = served.unwrap_or_default();
+        let wrong: Vec<String> = wrong.into_iter().chain(unserved).collect();
         good += u32::from(wrong.is_empty());
+        line.held.extend(served.into_iter().map(|s| format!("{mark}{s}")));
         line.failed.extend(wrong.into_iter().map(|w| format!("{mark}{w}")));
         if let (System::Linux { .. }, Some(said)) = (row.system, said) {
             match interrupts(said) {
@@ -154,7 +159,7 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
     line
 }
 
-fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
+fn judge_whole(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen) {
     for check in seen.transcript.checks.iter().filter(|c| c.verdict == Verdict::Fail) {
         line.failed.push(format!("{}: {}", check.name, check.detail));
     }
@@ -182,9 +187,9 @@ fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
         None => line.held.push("no DMA stopped by the IOMMU".to_owned()),
         Some(first) => line.failed.push(format!("{} DMA faults: {first}", seen.faults.len())),
     }
-    let filled = ROWS
-        .iter()
-        .any(|row| matches!(row.system, System::Linux { fill: true }) && guests.contains_key(&(row.name, 1)));
+    let filled = table.rows.iter().any(|row| {
+        matches!(row.system, System::Linux { fill: true, .. }) && guests.contains_key(&(row.name, 1))
+    });
     for (device, good) in seen.disks.iter().filter(|(device, _)| filled && device == "nvme0") {
         if *good {
             line.held.push(format!("{device} seen from outside"));
@@ -270,14 +275,14 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::xen_state::XenState;
+    use crate::boot::{guest::rows::TABLE, xen_state::XenState};
 
     /// What a boot shows where everything works.
     fn good(data: &Data) -> Seen {
         let mut seen =
             Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
         let mut domain = 0;
-        for row in scenario::rows(Iommu::Intel, &[]) {
+        for row in TABLE.rows(Iommu::Intel, &[]) {
             for round in 1..=row.times {
                 domain += 1;
                 let mut note =
@@ -327,8 +332,8 @@ mod tests {
         let data = Data::draw().unwrap();
         let mut seen = good(&data);
         change(&mut seen);
-        let lines = lines(Iommu::Intel, &[], &seen, &data);
-        assert_eq!(lines.len(), scenario::rows(Iommu::Intel, &[]).count() + 1);
+        let lines = lines(TABLE, Iommu::Intel, &[], &seen, &data);
+        assert_eq!(lines.len(), TABLE.rows(Iommu::Intel, &[]).count() + 1);
         lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
     }
 
@@ -345,7 +350,7 @@ mod tests {
     #[test]
     fn a_boot_that_ends_early_fails_every_row() {
         let data = Data::draw().unwrap();
-        assert!(lines(Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
+        assert!(lines(TABLE, Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
     }
 
     #[test]

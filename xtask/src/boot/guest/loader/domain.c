@@ -175,7 +175,7 @@ static struct hvm_hw_mtrr memory_types(void)
     return mtrr;
 }
 
-bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info)
+bool guest_ready(struct guest *g, uint32_t entry, uint32_t start_info)
 {
     struct xen_domctl op = { 0 };
     struct records all = { .used = 0 };
@@ -193,14 +193,15 @@ bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info)
 
     op.u.hvmcontext.size = all.used;
     set_xen_guest_handle(op.u.hvmcontext.buffer, all.at);
-    if ( !xen_domctl(&op, XEN_DOMCTL_sethvmcontext, g->domain) )
-        return failed("setting its first vCPU's state");
 
-    memset(&op, 0, sizeof(op));
-    if ( !xen_domctl(&op, XEN_DOMCTL_unpausedomain, g->domain) )
-        return failed("letting it run");
+    return xen_domctl(&op, XEN_DOMCTL_sethvmcontext, g->domain) || failed("setting its first vCPU's state");
+}
 
-    return true;
+bool domain_unpause(domid_t domain)
+{
+    struct xen_domctl op = { 0 };
+
+    return xen_domctl(&op, XEN_DOMCTL_unpausedomain, domain) || failed("letting it run");
 }
 
 /* Whether there is such a domain, and what Xen says of it. */

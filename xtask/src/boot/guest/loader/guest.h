@@ -52,7 +52,9 @@ struct guest {
 /* domain.c */
 bool guest_create(struct guest *g);
 bool guest_populate(struct guest *g);
-bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info);
+/* Gives its first vCPU the state to start with. */
+bool guest_ready(struct guest *g, uint32_t entry, uint32_t start_info);
+bool domain_unpause(domid_t domain);
 /* Takes the domain away, and waits until it is gone. */
 bool domain_destroy(domid_t domain);
 /* Waits for the domain to shut down, as long as so many seconds. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest.h"
+#include "server.h"
 
 static int usage(void)
 {
@@ -29,6 +29,11 @@ static int usage(void)
           "    --hvm                    what HVM domains have emulated, and no vPCI\n"
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
+          "    --paused                 does not let it run yet\n"
+          "loader unpause DOMAIN        lets it run\n"
+          "loader serve DOMAIN OPTION... is a device model of it, until SIGTERM or until the guest sends it away; see server.h\n"
+          "    --function SBDF[-SBDF]   what it claims (segment 0); may be repeated\n"
+          "    --extended               it has the registers from 100 on\n"
           "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
           "loader destroy DOMAIN        takes it away\n"
           "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
@@ -93,7 +98,7 @@ static bool parse_ecam(char *text, struct guest *g)
 struct options {
     struct guest guest;
     unsigned long seconds;
-    bool kill;
+    bool kill, paused;
 };
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -113,6 +118,7 @@ static bool parse(int argc, char **argv, struct options *o)
         { "hvm", no_argument, NULL, 'H' },
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
+        { "paused", no_argument, NULL, 'p' },
         { NULL, 0, NULL, 0 },
     };
     struct guest *g = &o->guest;
@@ -142,6 +148,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'E': good = parse_ecam(optarg, g); break;
         case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
+        case 'p': o->paused = true; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
@@ -150,7 +157,43 @@ static bool parse(int argc, char **argv, struct options *o)
     return good && optind == argc && g->kernel && (g->q35 || !g->ecam_mib);
 }
 
-static bool start(struct guest *g)
+/* SBDF[-SBDF] */
+static bool parse_range(char *text, struct server_options *o)
+{
+    char *last = strchr(text, '-');
+    __typeof__(o->ranges[0]) *range = &o->ranges[o->nr_ranges];
+
+    if ( o->nr_ranges++ == MAX_RANGES )
+        return false;
+    if ( last )
+        *last++ = 0;
+
+    return parse_sbdf(text, &range->first) && parse_sbdf(last ? last : text, &range->last);
+}
+
+static bool parse_server(int argc, char **argv, struct server_options *o)
+{
+    static const struct option known[] = {
+        { "function", required_argument, NULL, 'f' },
+        { "extended", no_argument, NULL, 'x' },
+        { NULL, 0, NULL, 0 },
+    };
+    bool good = true;
+    int which;
+
+    *o = (struct server_options) { .nr_ranges = 0 };
+    while ( good && (which = getopt_long(argc, argv, "", known, NULL)) != -1 )
+        switch ( which )
+        {
+        case 'f': good = parse_range(optarg, o); break;
+        case 'x': o->extended = true; break;
+        default: good = false; break;
+        }
+
+    return good && optind == argc;
+}
+
+static bool start(struct guest *g, bool paused)
 {
     uint32_t entry = 0, start_info = 0;
 
@@ -160,7 +203,8 @@ static bool start(struct guest *g)
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
 
-    return guest_load(g, &entry, &start_info) && guest_start(g, entry, start_info);
+    return guest_load(g, &entry, &start_info) && guest_ready(g, entry, start_info) &&
+           (paused || domain_unpause(g->domain));
 }
 
 /* Waits for a domain's end and says how it ended. */
@@ -183,7 +227,7 @@ static int run(int argc, char **argv, bool whole)
 
     if ( !parse(argc, argv, &o) )
         return usage();
-    good = start(g);
+    good = start(g, o.paused);
     if ( good && !whole )
         return 0;
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
@@ -235,6 +279,7 @@ int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     unsigned long domain = 0, seconds = 60;
+    struct server_options server;
     bool has_domain = argc > 2 && number(argv[2], 1, DOMID_FIRST_RESERVED - 1, &domain);
     uint32_t host;
 
@@ -249,6 +294,10 @@ int main(int argc, char **argv)
         return query(host);
     if ( !strcmp(command, "destroy") && has_domain && argc == 3 )
         return !domain_destroy(domain);
+    if ( !strcmp(command, "unpause") && has_domain && argc == 3 )
+        return !domain_unpause(domain);
+    if ( !strcmp(command, "serve") && has_domain && parse_server(argc - 2, argv + 2, &server) )
+        return !serve(domain, &server);
     if ( !strcmp(command, "wait") && has_domain && (argc == 3 || (argc == 4 && number(argv[3], 1, 3600, &seconds))) )
         return !ended(domain, seconds);
     if ( !strcmp(command, "audit") && has_domain && argc == 4 && parse_sbdf(argv[3], &host) )
