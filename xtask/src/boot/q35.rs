@@ -1,21 +1,111 @@
 //! The rows of `boot --q35`: guests with the MCH, and with device-model servers beside it.
 
 use super::guest::{
-    rows::TINY,
-    scenario::{Presence, Row, Server, System, Table},
+    rows::{LINUX, TINY},
+    scenario::{End, Presence, Row, Server, System, Table},
 };
 
 /// All of them, in their order.
 pub(super) const TABLE: Table = Table { name: "q35", rows: ROWS };
 
-const ROWS: &[Row] = &[Row {
-    name: "servers",
-    system: System::Tiny("role=guest"),
+/// What holds in every guest with the MCH.
+const CHECKS: &[&str] =
+    &["identity", "ports-and-ecam", "lengths", "moves", "partial-writes", "locks", "over-ram", "widths"];
+/// As above, beside servers.
+const BESIDE: &[&str] = &[
+    "identity",
+    "ports-and-ecam",
+    "lengths",
+    "moves",
+    "partial-writes",
+    "locks",
+    "over-ram",
+    "widths",
+    "served",
+    "refused-claims",
+];
+
+const MCH: Row = Row {
+    system: System::Tiny("role=q35 pciexbar=e0000001"),
     devices: &[],
-    options: "--no-vpci",
-    servers: &[
-        Server { presence: Presence::Stays, functions: "00:05.0", extended: true },
-        Server { presence: Presence::Stays, functions: "00:06.0", extended: false },
-    ],
+    options: "--q35 --pciexbar e0000001",
+    checks: CHECKS,
     ..TINY
-}];
+};
+
+const EXTENDED: Server = Server { presence: Presence::Stays, functions: "00:05.0", extended: true };
+const SMALL: Server = Server { presence: Presence::Stays, functions: "00:06.0", extended: false };
+const VISITOR: Server = Server { presence: Presence::Visits, functions: "00:07.0", extended: true };
+
+const fn refused(functions: &'static str) -> Server {
+    Server { presence: Presence::Refused, functions, extended: false }
+}
+
+/// The host bridge, what another server has, a range with such a function in it.
+const SERVERS: &[Server] =
+    &[EXTENDED, SMALL, refused("00:00.0"), refused("00:05.0"), refused("00:04.0-00:06.7")];
+
+const SERVED: Row = Row {
+    system: System::Tiny("role=q35 pciexbar=e0000001 servers=00:05.0:ext,00:06.0"),
+    servers: SERVERS,
+    checks: BESIDE,
+    ..MCH
+};
+
+const ROWS: &[Row] = &[
+    Row { name: "mch", times: 3, ..MCH },
+    Row { name: "servers", ..SERVED },
+    Row {
+        name: "come-and-go",
+        system: System::Tiny("role=q35 pciexbar=e0000001 servers=00:05.0:ext visitor=00:07.0:ext*2"),
+        servers: &[EXTENDED, VISITOR, VISITOR],
+        checks: &["come", "release", "leave"],
+        ..MCH
+    },
+    Row {
+        name: "with-nvme",
+        devices: &[("nvme0", Some("4.0"))],
+        servers: &[EXTENDED, SMALL, refused("00:04.0"), refused("00:03.0-00:04.0")],
+        checks: &["identity", "ports-and-ecam", "served", "refused-claims", "io"],
+        ..SERVED
+    },
+    Row { name: "hvm", options: "--q35 --pciexbar e0000001 --hvm", ..SERVED },
+    Row {
+        name: "save",
+        system: System::Tiny("role=q35 save pciexbar=e0000001"),
+        options: "--q35 --pciexbar e0000001 --save /tmp/mch",
+        end: End::Killed,
+        checks: &["saved"],
+        ..MCH
+    },
+    Row {
+        name: "restored",
+        system: System::Tiny("role=q35 restored"),
+        options: "--q35 --pciexbar e0000001 --restore /tmp/mch",
+        checks: &["restored"],
+        ..MCH
+    },
+    // What was refused has left nothing behind.
+    Row {
+        name: "spoiled",
+        options: "--q35 --pciexbar e0000001 --restore /tmp/mch --spoil",
+        denied: &[
+            "a record with another magic",
+            "a record with a newer version",
+            "a record with another length",
+            "a record with another vendor",
+            "a record with a window that the register does not have",
+            "a record with something reserved",
+            "a record with a byte more",
+            "a record with a byte less",
+        ],
+        ..MCH
+    },
+    Row {
+        name: "linux",
+        system: System::Linux { fill: true, words: "" },
+        devices: &[("nvme0", Some("4.0"))],
+        options: "--q35 --pciexbar e0000001",
+        ..LINUX
+    },
+];

@@ -74,6 +74,9 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
     for (device, audit) in &guest.audit {
         wrong.extend(audit.wrong(row.refused).into_iter().map(|w| format!("audit of {device}: {w}")));
     }
+    for what in row.denied.iter().filter(|what| !guest.refused.iter().any(|r| r == *what)) {
+        wrong.push(format!("not refused: {what}"));
+    }
     if !row.refused.is_empty() && guest.audit.len() != row.devices.len() {
         wrong.push("nothing was refused".to_owned());
     }
@@ -137,6 +140,9 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
         let wrong = judge(row, guest, said, data);
         checks += said.map_or(0, |t| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count());
         line.refused = guest.audit.values().map(launched::Audit::summary).collect();
+        if !guest.refused.is_empty() {
+            line.held.push(format!("{mark}{} refused that have to be", guest.refused.len()));
+        }
         let served = said.map(|said| trace::judge(row, guest, said));
         let (served, unserved) = served.unwrap_or_default();
         let wrong: Vec<String> = wrong.into_iter().chain(unserved).collect();
@@ -293,6 +299,9 @@ mod tests {
                         note(&format!("audit {device} {reason} 1"));
                         note(&format!("ring {device} {} {reason} 004 2 ffff", row.refused.len() - number));
                     }
+                }
+                for what in row.denied {
+                    note(&format!("refused {what}"));
                 }
                 note(row.end.line());
                 let said = seen.guests.entry(domain).or_default();

@@ -15,6 +15,7 @@ pub(in crate::boot) const TINY: Row = Row {
     end: End::Poweroff,
     checks: &[],
     refused: &[],
+    denied: &[],
     options: "",
     servers: &[],
 };
@@ -31,7 +32,7 @@ const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: En
 const AHCI: &[Place] = &[("ahci", None)];
 const E1000E: &[Place] = &[("e1000e", None)];
 
-/// Debian's with an NVMe controller. Without a host bridge on bus 0 it has to be told of mechanism 1.
+/// Debian's with an `NVMe` controller. Without a host bridge on bus 0 it has to be told of mechanism 1.
 pub(in crate::boot) const LINUX: Row = Row {
     system: System::Linux { fill: false, words: "pci=conf1" },
     checks: &["host-data", "filled", "interrupts"],

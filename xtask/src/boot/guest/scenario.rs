@@ -104,6 +104,8 @@ pub(in crate::boot) struct Row {
     pub checks: &'static [&'static str],
     /// Reasons that the audit has to count, for each device.
     pub refused: &'static [&'static str],
+    /// What the loader has to find refused, in its words.
+    pub denied: &'static [&'static str],
     /// More options for the loader.
     pub options: &'static str,
     /// Numbered from 1 on.

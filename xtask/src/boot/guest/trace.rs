@@ -73,9 +73,7 @@ impl<'a> Owners<'a> {
             // What somebody has stays theirs.
             Some((CLAIM, function)) => _ = self.by_function.entry(function).or_insert(owner),
             Some((RELEASE, function)) => {
-                if self.by_function.get(&function) == Some(&owner) {
-                    self.by_function.remove(&function);
-                }
+                self.by_function.retain(|name, number| *name != function || *number != owner);
             }
             Some((LEAVE, _)) => self.by_function.retain(|_, number| *number != owner),
             Some((CALL, _)) => {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* The life of a domain. */
-#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,22 +117,6 @@ bool guest_populate(struct guest *g)
     return true;
 }
 
-/* A vCPU's state for Xen: records, each with a descriptor. */
-struct records {
-    uint8_t at[4096];
-    size_t used;
-};
-
-static void record(struct records *all, uint16_t type, const void *content, size_t size)
-{
-    struct hvm_save_descriptor descriptor = { .typecode = type, .length = size };
-
-    memcpy(all->at + all->used, &descriptor, sizeof(descriptor));
-    if ( size )
-        memcpy(all->at + all->used + sizeof(descriptor), content, size);
-    all->used += sizeof(descriptor) + size;
-}
-
 /* As the PVH boot protocol has it: 32-bit protected mode, flat segments, no paging, the start information in ebx. */
 static struct hvm_hw_cpu first_vcpu(uint32_t entry, uint32_t start_info)
 {
@@ -177,24 +160,15 @@ static struct hvm_hw_mtrr memory_types(void)
 
 bool guest_ready(struct guest *g, uint32_t entry, uint32_t start_info)
 {
-    struct xen_domctl op = { 0 };
-    struct records all = { .used = 0 };
-    /* A frequency of 0 leaves the one that Xen chose. */
-    struct hvm_save_header header = { .magic = HVM_FILE_MAGIC, .version = HVM_FILE_VERSION };
-    unsigned int ebx, ecx, edx;
+    struct records all;
     struct hvm_hw_cpu cpu = first_vcpu(entry, start_info);
     struct hvm_hw_mtrr mtrr = memory_types();
 
-    __cpuid(1, header.cpuid, ebx, ecx, edx);
-    record(&all, HVM_SAVE_CODE(HEADER), &header, sizeof(header));
+    records_start(&all);
     record(&all, HVM_SAVE_CODE(MTRR), &mtrr, sizeof(mtrr));
     record(&all, HVM_SAVE_CODE(CPU), &cpu, sizeof(cpu));
-    record(&all, HVM_SAVE_CODE(END), NULL, 0);
 
-    op.u.hvmcontext.size = all.used;
-    set_xen_guest_handle(op.u.hvmcontext.buffer, all.at);
-
-    return xen_domctl(&op, XEN_DOMCTL_sethvmcontext, g->domain) || failed("setting its first vCPU's state");
+    return records_load(g->domain, &all) || failed("setting its first vCPU's state");
 }
 
 bool domain_unpause(domid_t domain)

@@ -62,6 +62,21 @@ bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason);
 /* Likewise until it does nothing for half a second. */
 bool domain_idle(domid_t domain, unsigned int seconds);
 
+/* context.c */
+struct records {
+    uint8_t at[8192];
+    size_t used;
+};
+
+/* Records for a domain: the first, any other, and, with the last, how they get there. False with errno set. */
+void records_start(struct records *all);
+void record(struct records *all, uint16_t type, const void *content, size_t size);
+bool records_load(domid_t domain, struct records *all);
+/* Writes the record of the domain's MCH to a file. */
+bool mch_save(domid_t domain, const char *name);
+/* Gives a domain that has not run that record; or tries to, spoiled in several ways, each of which Xen has to refuse. */
+bool mch_restore(domid_t domain, const char *name, bool spoil);
+
 /* device.c */
 /* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */
 bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS]);

@@ -30,6 +30,9 @@ static int usage(void)
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
           "    --paused                 does not let it run yet\n"
+          "    --save FILE              with --kill: writes the state of its MCH first\n"
+          "    --restore FILE           gives it an MCH with that state\n"
+          "    --spoil                  not the state itself, but spoiled in several ways, which Xen has to refuse\n"
           "loader unpause DOMAIN        lets it run\n"
           "loader serve DOMAIN OPTION... is a device model of it, until SIGTERM or until the guest sends it away; see server.h\n"
           "    --function SBDF[-SBDF]   what it claims (segment 0); may be repeated\n"
@@ -98,7 +101,8 @@ static bool parse_ecam(char *text, struct guest *g)
 struct options {
     struct guest guest;
     unsigned long seconds;
-    bool kill, paused;
+    bool kill, paused, spoil;
+    const char *save, *restore;         /* files with the MCH's state */
 };
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -119,6 +123,9 @@ static bool parse(int argc, char **argv, struct options *o)
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
         { "paused", no_argument, NULL, 'p' },
+        { "save", required_argument, NULL, 'S' },
+        { "restore", required_argument, NULL, 'R' },
+        { "spoil", no_argument, NULL, 'X' },
         { NULL, 0, NULL, 0 },
     };
     struct guest *g = &o->guest;
@@ -149,6 +156,9 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
         case 'p': o->paused = true; break;
+        case 'S': o->save = optarg; break;
+        case 'R': o->restore = optarg; break;
+        case 'X': o->spoil = true; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
@@ -193,8 +203,9 @@ static bool parse_server(int argc, char **argv, struct server_options *o)
     return good && optind == argc;
 }
 
-static bool start(struct guest *g, bool paused)
+static bool start(struct options *o)
 {
+    struct guest *g = &o->guest;
     uint32_t entry = 0, start_info = 0;
 
     if ( !guest_create(g) || !guest_populate(g) || (g->q35 && !guest_set_q35(g)) )
@@ -202,9 +213,11 @@ static bool start(struct guest *g, bool paused)
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
+    if ( o->restore && !mch_restore(g->domain, o->restore, o->spoil) )
+        return false;
 
     return guest_load(g, &entry, &start_info) && guest_ready(g, entry, start_info) &&
-           (paused || domain_unpause(g->domain));
+           (o->paused || domain_unpause(g->domain));
 }
 
 /* Waits for a domain's end and says how it ended. */
@@ -227,10 +240,11 @@ static int run(int argc, char **argv, bool whole)
 
     if ( !parse(argc, argv, &o) )
         return usage();
-    good = start(g, o.paused);
+    good = start(&o);
     if ( good && !whole )
         return 0;
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
+    good = good && (!o.save || mch_save(g->domain, o.save));
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )
