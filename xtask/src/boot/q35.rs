@@ -9,26 +9,40 @@ use super::guest::{
 pub(super) const TABLE: Table = Table { name: "q35", rows: ROWS };
 
 /// What holds in every guest with the MCH.
-const CHECKS: &[&str] =
-    &["identity", "ports-and-ecam", "lengths", "moves", "partial-writes", "locks", "over-ram", "widths"];
-/// As above, beside servers.
-const BESIDE: &[&str] = &[
+const CHECKS: &[&str] = &[
+    "initial",
     "identity",
     "ports-and-ecam",
+    "widths",
     "lengths",
     "moves",
     "partial-writes",
-    "locks",
     "over-ram",
+    "locks",
+    "end",
+];
+/// As above, beside servers.
+const BESIDE: &[&str] = &[
+    "initial",
+    "identity",
+    "ports-and-ecam",
     "widths",
+    "lengths",
+    "moves",
+    "partial-writes",
+    "over-ram",
+    "locks",
+    "end",
     "served",
+    "extended",
     "refused-claims",
+    "hand-over",
 ];
 
 const MCH: Row = Row {
     system: System::Tiny("role=q35 pciexbar=e0000001"),
     devices: &[],
-    options: "--q35 --pciexbar e0000001",
+    options: "--q35 --pciexbar 0xe0000000",
     checks: CHECKS,
     ..TINY
 };
@@ -66,14 +80,16 @@ const ROWS: &[Row] = &[
         name: "with-nvme",
         devices: &[("nvme0", Some("4.0"))],
         servers: &[EXTENDED, SMALL, refused("00:04.0"), refused("00:03.0-00:04.0")],
-        checks: &["identity", "ports-and-ecam", "served", "refused-claims", "io"],
+        checks: &["initial", "identity", "ports-and-ecam", "served", "refused-claims", "io", "end"],
         ..SERVED
     },
-    Row { name: "hvm", options: "--q35 --pciexbar e0000001 --hvm", ..SERVED },
+    // Not even vPCI is there.
+    Row { name: "alone", options: "--q35 --pciexbar 0xe0000000 --no-vpci", ..SERVED },
+    Row { name: "hvm", options: "--q35 --pciexbar 0xe0000000 --hvm", ..SERVED },
     Row {
         name: "save",
         system: System::Tiny("role=q35 save pciexbar=e0000001"),
-        options: "--q35 --pciexbar e0000001 --save /tmp/mch",
+        options: "--q35 --pciexbar 0xe0000000 --save /tmp/mch",
         end: End::Killed,
         checks: &["saved"],
         ..MCH
@@ -81,14 +97,14 @@ const ROWS: &[Row] = &[
     Row {
         name: "restored",
         system: System::Tiny("role=q35 restored"),
-        options: "--q35 --pciexbar e0000001 --restore /tmp/mch",
+        options: "--q35 --pciexbar 0xe0000000 --restore /tmp/mch",
         checks: &["restored"],
         ..MCH
     },
     // What was refused has left nothing behind.
     Row {
         name: "spoiled",
-        options: "--q35 --pciexbar e0000001 --restore /tmp/mch --spoil",
+        options: "--q35 --pciexbar 0xe0000000 --restore /tmp/mch --spoil",
         denied: &[
             "a record with another magic",
             "a record with a newer version",
@@ -102,10 +118,33 @@ const ROWS: &[Row] = &[
         ..MCH
     },
     Row {
+        name: "refused",
+        options: "--q35 --pciexbar 0xe0000000 --refusals",
+        denied: &[
+            "a window over RAM",
+            "a window over RAM above 4 GiB",
+            "a window over the interrupt controllers",
+            "a window of the reserved length",
+            "a window that is not aligned to its length",
+            "a window that is not aligned to 64 MiB",
+            "a reserved bit of PCIEXBAR",
+            "a window above 64 GiB",
+            "low RAM beyond 4 GiB",
+            "high RAM below 4 GiB",
+            "the MCH of a domain without",
+            "a server that cannot be",
+            "an unknown flag of a server",
+            "a domain with the MCH and no local APIC",
+            "a domain with the MCH and half of an HVM guest's devices",
+            "another MCH for a guest that has run",
+        ],
+        ..MCH
+    },
+    Row {
         name: "linux",
         system: System::Linux { fill: true, words: "" },
         devices: &[("nvme0", Some("4.0"))],
-        options: "--q35 --pciexbar e0000001",
+        options: "--q35 --pciexbar 0xe0000000",
         ..LINUX
     },
 ];

@@ -47,7 +47,7 @@ static const char *refusal(unsigned int reason)
 }
 
 /* The operation's part of the domctl is not in Xen's header. */
-static bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci)
+bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci)
 {
     struct xen_domctl op = { 0 };
     bool good;

@@ -77,7 +77,13 @@ bool mch_save(domid_t domain, const char *name);
 /* Gives a domain that has not run that record; or tries to, spoiled in several ways, each of which Xen has to refuse. */
 bool mch_restore(domid_t domain, const char *name, bool spoil);
 
+/* refusals.c: tries what has to be refused of a domain with the MCH, and prints `refused WHAT`; before and after it runs. */
+bool refusals_before(const struct guest *g);
+bool refusals_after(const struct guest *g);
+
 /* device.c */
+/* Does an operation of vpci_domctl.h on a domain. False with errno set. */
+bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci);
 /* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */
 bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS]);
 /* Makes the MCH what the options say. */

@@ -30,6 +30,7 @@ static int usage(void)
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
           "    --paused                 does not let it run yet\n"
+          "    --refusals               tries before and after what Xen has to refuse of the toolstack\n"
           "    --save FILE              with --kill: writes the state of its MCH first\n"
           "    --restore FILE           gives it an MCH with that state\n"
           "    --spoil                  not the state itself, but spoiled in several ways, which Xen has to refuse\n"
@@ -101,7 +102,7 @@ static bool parse_ecam(char *text, struct guest *g)
 struct options {
     struct guest guest;
     unsigned long seconds;
-    bool kill, paused, spoil;
+    bool kill, paused, refusals, spoil;
     const char *save, *restore;         /* files with the MCH's state */
 };
 
@@ -123,6 +124,7 @@ static bool parse(int argc, char **argv, struct options *o)
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
         { "paused", no_argument, NULL, 'p' },
+        { "refusals", no_argument, NULL, 'r' },
         { "save", required_argument, NULL, 'S' },
         { "restore", required_argument, NULL, 'R' },
         { "spoil", no_argument, NULL, 'X' },
@@ -156,6 +158,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
         case 'p': o->paused = true; break;
+        case 'r': o->refusals = true; break;
         case 'S': o->save = optarg; break;
         case 'R': o->restore = optarg; break;
         case 'X': o->spoil = true; break;
@@ -213,6 +216,8 @@ static bool start(struct options *o)
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
+    if ( o->refusals && !refusals_before(g) )
+        return false;
     if ( o->restore && !mch_restore(g->domain, o->restore, o->spoil) )
         return false;
 
@@ -244,7 +249,7 @@ static int run(int argc, char **argv, bool whole)
     if ( good && !whole )
         return 0;
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
-    good = good && (!o.save || mch_save(g->domain, o.save));
+    good = good && (!o.save || mch_save(g->domain, o.save)) && (!o.refusals || refusals_after(g));
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )

@@ -185,6 +185,16 @@ static void look(struct server *s, unsigned int vcpu)
         failed("answering");
 }
 
+/* Without that, Xen asks for nothing from 0x100 on. */
+static bool knows_extended(struct server *s)
+{
+    struct xen_domctl_vpci op = {
+        .op = VPCI_DOMCTL_server, .flags = VPCI_SERVER_EXTENDED, .u.server.id = s->id,
+    };
+
+    return vpci_domctl(s->domain, &op);
+}
+
 /* The server and what it shares with Xen. */
 static bool create(struct server *s)
 {
@@ -203,6 +213,9 @@ static bool create(struct server *s)
         errno = E2BIG;
         return failed("serving %u vCPUs", s->vcpus);
     }
+
+    if ( s->options->extended && !knows_extended(s) )
+        return failed("saying that it has extended registers");
 
     s->page = xen_map_resource(s->domain, XENMEM_resource_ioreq_server, s->id,
                                XENMEM_resource_ioreq_server_frame_ioreq(0));
