@@ -42,7 +42,7 @@ const BESIDE: &[&str] = &[
 const MCH: Row = Row {
     system: System::Tiny("role=q35 pciexbar=e0000001"),
     devices: &[],
-    options: "--q35 --pciexbar 0xe0000000",
+    options: "--q35 --pciexbar 0xe0000001",
     checks: CHECKS,
     ..TINY
 };
@@ -84,12 +84,12 @@ const ROWS: &[Row] = &[
         ..SERVED
     },
     // Not even vPCI is there.
-    Row { name: "alone", options: "--q35 --pciexbar 0xe0000000 --no-vpci", ..SERVED },
-    Row { name: "hvm", options: "--q35 --pciexbar 0xe0000000 --hvm", ..SERVED },
+    Row { name: "alone", options: "--q35 --pciexbar 0xe0000001 --no-vpci", ..SERVED },
+    Row { name: "hvm", options: "--q35 --pciexbar 0xe0000001 --hvm", ..SERVED },
     Row {
         name: "save",
         system: System::Tiny("role=q35 save pciexbar=e0000001"),
-        options: "--q35 --pciexbar 0xe0000000 --save /tmp/mch",
+        options: "--q35 --pciexbar 0xe0000001 --save /tmp/mch",
         end: End::Killed,
         checks: &["saved"],
         ..MCH
@@ -97,14 +97,14 @@ const ROWS: &[Row] = &[
     Row {
         name: "restored",
         system: System::Tiny("role=q35 restored"),
-        options: "--q35 --pciexbar 0xe0000000 --restore /tmp/mch",
+        options: "--q35 --pciexbar 0xe0000001 --restore /tmp/mch",
         checks: &["restored"],
         ..MCH
     },
     // What was refused has left nothing behind.
     Row {
         name: "spoiled",
-        options: "--q35 --pciexbar 0xe0000000 --restore /tmp/mch --spoil",
+        options: "--q35 --pciexbar 0xe0000001 --restore /tmp/mch --spoil",
         denied: &[
             "a record with another magic",
             "a record with a newer version",
@@ -119,7 +119,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "refused",
-        options: "--q35 --pciexbar 0xe0000000 --refusals",
+        options: "--q35 --pciexbar 0xe0000001 --refusals",
         denied: &[
             "a window over RAM",
             "a window over RAM above 4 GiB",
@@ -144,7 +144,7 @@ const ROWS: &[Row] = &[
         name: "linux",
         system: System::Linux { fill: true, words: "" },
         devices: &[("nvme0", Some("4.0"))],
-        options: "--q35 --pciexbar 0xe0000000",
+        options: "--q35 --pciexbar 0xe0000001",
         ..LINUX
     },
 ];

@@ -83,41 +83,28 @@ bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI
     return true;
 }
 
-/* The register's value for the window: its length is 256 MiB shifted right by bits 2:1, and bit 0 enables it. */
-static uint64_t pciexbar(const struct guest *g)
-{
-    return g->ecam_mib ? g->ecam | (g->ecam_mib == 256 ? 0 : g->ecam_mib == 128 ? 1 : 2) << 1 | 1 : 0;
-}
-
 bool guest_set_q35(struct guest *g)
 {
     struct xen_domctl_vpci op = {
         .op = VPCI_DOMCTL_q35,
-        .u.q35 = { .pciexbar = pciexbar(g), .low_ram_end = g->memory * MIB },
+        .u.q35 = { .pciexbar = g->pciexbar, .low_ram_end = g->memory * MIB },
     };
 
-    if ( !vpci_domctl(g->domain, &op) )
-        return failed("setting PCIEXBAR to %lx", op.u.q35.pciexbar);
-    printf("pciexbar %lx\n", op.u.q35.pciexbar);
-
-    return true;
+    return vpci_domctl(g->domain, &op) || failed("setting PCIEXBAR to %lx", g->pciexbar);
 }
 
-static uint64_t align_up(uint64_t at, uint64_t align)
-{
-    return (at + align - 1) & ~(align - 1);
-}
-
-/* Finds a place in the hole. A BAR has its pages for itself, and in the first one the offset that it has on the machine. */
+/*
+ * Finds a place in the hole, outside of the ECAM window. A BAR has its pages for itself, and in the first one the offset that it
+ * has on the machine.
+ */
 static bool choose(struct guest *g, const struct vpci_domctl_bar *bar, uint64_t *at)
 {
     uint64_t align = bar->size > PAGE_SIZE ? bar->size : PAGE_SIZE;
-    uint64_t start = align_up(g->next_bar, align), ecam_end = g->ecam + g->ecam_mib * MIB;
+    uint64_t start = (g->next_bar + align - 1) & ~(align - 1);
+    struct ecam ecam = guest_ecam(g);
 
-    /* Not over the ECAM window. */
-    if ( start < ecam_end && start + align > g->ecam )
-        start = align_up(ecam_end, align);
-
+    if ( start < ecam.base + ecam.size && start + align > ecam.base )
+        start = (ecam.base + ecam.size + align - 1) & ~(align - 1);
     if ( align > HOLE_END - HOLE_START || start > HOLE_END - align )
         return false;
     *at = start + (bar->size < PAGE_SIZE ? bar->host % PAGE_SIZE : 0);

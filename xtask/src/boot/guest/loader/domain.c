@@ -93,16 +93,42 @@ static bool populate(struct guest *g, uint64_t start, uint64_t end, unsigned int
     return failed("giving it memory at %lx", start + done * extent);
 }
 
+/* PCIEXBAR: bits 35:28 of the base, and 27 and 26 with the shorter lengths; 256 MiB, 128 or 64 by bits 2:1; bit 0 enables it. */
+struct ecam guest_ecam(const struct guest *g)
+{
+    uint64_t size = (256 * MIB) >> (g->pciexbar >> 1 & 3);
+
+    if ( !g->q35 || !(g->pciexbar & 1) )
+        return (struct ecam) { 0 };
+
+    return (struct ecam) { g->pciexbar & ~(size - 1), size };
+}
+
+unsigned int guest_memory_map(const struct guest *g, struct hvm_memmap_table_entry map[MAX_MAP])
+{
+    struct ecam ecam = guest_ecam(g);
+    const struct hvm_memmap_table_entry all[MAX_MAP] = {
+        { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
+        { ACPI_AT, g->acpi ? PAGE_SIZE : 0, XEN_HVM_MEMMAP_TYPE_ACPI, 0 },
+        { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
+        { ecam.base, ecam.size, XEN_HVM_MEMMAP_TYPE_RESERVED, 0 },
+    };
+    unsigned int used = 0;
+
+    for ( unsigned int i = 0; i < MAX_MAP; i++ )
+        if ( all[i].size )
+            map[used++] = all[i];
+
+    return used;
+}
+
 bool guest_populate(struct guest *g)
 {
-    struct __attribute__((packed)) { uint64_t start, size; uint32_t type; } map[] = {
-        { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM },
-        { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM },
-        { ACPI_AT, PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_ACPI },
-    };
+    struct hvm_memmap_table_entry map[MAX_MAP];
+    struct __attribute__((packed)) { uint64_t start, size; uint32_t type; } e820[MAX_MAP];
     struct xen_foreign_memory_map of_domain = {
         .domid = g->domain,
-        .map.nr_entries = g->acpi ? 3 : 2,
+        .map.nr_entries = guest_memory_map(g, map),
     };
     uint64_t end = g->memory * MIB, large = 2 * MIB;
 
@@ -110,7 +136,9 @@ bool guest_populate(struct guest *g)
          !populate(g, end - end % large, end, 0) || (g->acpi && !populate(g, ACPI_AT, ACPI_AT + PAGE_SIZE, 0)) )
         return false;
 
-    set_xen_guest_handle(of_domain.map.buffer, (void *)map);
+    for ( unsigned int i = 0; i < of_domain.map.nr_entries; i++ )
+        e820[i] = (__typeof__(e820[i])) { map[i].addr, map[i].size, map[i].type };
+    set_xen_guest_handle(of_domain.map.buffer, (void *)e820);
     if ( xen_memory(XENMEM_set_memory_map, &of_domain) < 0 )
         return failed("setting its memory map");
 

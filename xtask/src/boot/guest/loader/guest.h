@@ -18,6 +18,7 @@
 #define MAX_MEMORY (HOLE_START / MIB)
 
 #define MAX_DEVICES 8
+#define MAX_MAP 4
 #define MAX_VCPUS 8
 
 /* The slot is left to Xen. */
@@ -37,8 +38,7 @@ struct guest {
     bool vpci;              /* has emulated configuration space */
     bool q35;               /* has the MCH */
     bool hvm;               /* has what HVM domains have emulated */
-    unsigned long ecam;     /* where the ECAM window is at first */
-    unsigned long ecam_mib; /* its size; 0 for none */
+    uint64_t pciexbar;      /* what its register holds at first */
     bool acpi;
     bool firmware_bars;     /* BARs are placed by the guest, once */
     const char *kernel, *initrd, *command_line;
@@ -46,6 +46,16 @@ struct guest {
     unsigned int nr_devices;
     uint64_t next_bar;      /* where the hole is still free */
 };
+
+/* The ECAM window: none where the size is 0. */
+struct ecam {
+    uint64_t base, size;
+};
+
+/* domain.c */
+struct ecam guest_ecam(const struct guest *g);
+/* Fills in the guest's memory map, and returns how many entries it has. */
+unsigned int guest_memory_map(const struct guest *g, struct hvm_memmap_table_entry map[MAX_MAP]);
 
 /* All of these say what failed, and return false then. */
 
@@ -99,7 +109,7 @@ const char *show_sbdf(uint32_t sbdf);
 bool guest_copy(struct guest *g, uint64_t at, const void *from, size_t size);
 bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info);
 
-/* acpi.c: the tables, as they are at ACPI_AT. */
-size_t acpi_build(uint8_t *at, size_t room, unsigned int vcpus);
+/* acpi.c: the tables, as they are at ACPI_AT; how many bytes, or 0 if there is no room. */
+size_t acpi_build(uint8_t *at, size_t room, const struct guest *g);
 
 #endif

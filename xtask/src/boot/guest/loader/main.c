@@ -25,7 +25,7 @@ static int usage(void)
           "    --no-acpi                no ACPI tables\n"
           "    --no-vpci                no vPCI\n"
           "    --q35                    the MCH of a Q35 machine\n"
-          "    --pciexbar ADDRESS[:MIB] where its ECAM window is, of 256 MiB if not given; without, there is none at first\n"
+          "    --pciexbar VALUE         what its register holds at first: where the ECAM window is; none if not given\n"
           "    --hvm                    what HVM domains have emulated, and no vPCI\n"
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
@@ -86,19 +86,6 @@ static bool parse_device(char *text, struct device *device)
     return parse_sbdf(text, &device->host);
 }
 
-/* ADDRESS[:MIB] */
-static bool parse_ecam(char *text, struct guest *g)
-{
-    char *size = strchr(text, ':');
-
-    g->ecam_mib = 256;
-    if ( size )
-        *size++ = 0;
-
-    return number(text, 0, ~0UL, &g->ecam) &&
-           (!size || (number(size, 64, 256, &g->ecam_mib) && !(g->ecam_mib & (g->ecam_mib - 1))));
-}
-
 struct options {
     struct guest guest;
     unsigned long seconds;
@@ -154,7 +141,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
         case 'Q': g->q35 = true; break;
-        case 'E': good = parse_ecam(optarg, g); break;
+        case 'E': good = number(optarg, 0, ~0UL, &g->pciexbar); break;
         case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
         case 'p': o->paused = true; break;
@@ -167,7 +154,7 @@ static bool parse(int argc, char **argv, struct options *o)
         }
     g->vcpus = vcpus;
 
-    return good && optind == argc && g->kernel && (g->q35 || !g->ecam_mib);
+    return good && optind == argc && g->kernel && (g->q35 || !g->pciexbar);
 }
 
 /* SBDF[-SBDF] */
