@@ -2,7 +2,7 @@
 
 use super::guest::{
     rows::{LINUX, TINY},
-    scenario::{End, Presence, Row, Server, System, Table},
+    scenario::{End, Place, Presence, Row, Server, System, Table},
 };
 
 /// All of them, in their order.
@@ -51,6 +51,9 @@ const EXTENDED: Server = Server { presence: Presence::Stays, functions: "00:05.0
 const SMALL: Server = Server { presence: Presence::Stays, functions: "00:06.0", extended: false };
 const VISITOR: Server = Server { presence: Presence::Visits, functions: "00:07.0", extended: true };
 
+/// One that the guests' drivers work, and one that has an extended capability which guests may see.
+const DEVICES: &[Place] = &[("nvme0", Some("4.0")), ("e1000e", Some("8.0"))];
+
 const fn refused(functions: &'static str) -> Server {
     Server { presence: Presence::Refused, functions, extended: false }
 }
@@ -78,9 +81,18 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "with-nvme",
-        devices: &[("nvme0", Some("4.0"))],
+        devices: DEVICES,
         servers: &[EXTENDED, SMALL, refused("00:04.0"), refused("00:03.0-00:04.0")],
-        checks: &["initial", "identity", "ports-and-ecam", "served", "refused-claims", "io", "end"],
+        checks: &[
+            "initial",
+            "identity",
+            "ports-and-ecam",
+            "served",
+            "refused-claims",
+            "extended-capabilities",
+            "io",
+            "end",
+        ],
         ..SERVED
     },
     // Not even vPCI is there.
@@ -142,9 +154,20 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "linux",
-        system: System::Linux { fill: true, words: "" },
-        devices: &[("nvme0", Some("4.0"))],
+        system: System::Linux { fill: true, words: "mch=1" },
+        devices: DEVICES,
         options: "--q35 --pciexbar 0xe0000001",
+        checks: &[
+            "host-bridge",
+            "mcfg",
+            "ecam",
+            "iomem",
+            "config-size",
+            "extended-capabilities",
+            "host-data",
+            "filled",
+            "interrupts",
+        ],
         ..LINUX
     },
 ];

@@ -1,5 +1,7 @@
 //! What the guests showed, as a table with a verdict.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result as AnyResult, ensure};
 use serde::Serialize;
 
@@ -189,6 +191,10 @@ fn judge_whole(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen) {
         Ok(held) => line.held.push(held),
         Err(failed) => line.failed.push(failed),
     }
+    match views(seen) {
+        Ok(held) => line.held.extend(held),
+        Err(failed) => line.failed.push(failed),
+    }
     match seen.faults.first() {
         None => line.held.push("no DMA stopped by the IOMMU".to_owned()),
         Some(first) => line.failed.push(format!("{} DMA faults: {first}", seen.faults.len())),
@@ -202,6 +208,24 @@ fn judge_whole(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen) {
         } else {
             line.failed.push(format!("{device} does not hold what Linux wrote"));
         }
+    }
+}
+
+/// The extended capabilities of a function are the same to every guest and system that has it in the same slot.
+fn views(seen: &Seen) -> Result<Option<String>, String> {
+    let mut views: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let checks = seen.guests.values().flat_map(|said| &said.checks);
+    for check in checks.filter(|c| c.name == "extended-capabilities") {
+        views.entry(&check.device).or_default().push(&check.detail);
+    }
+    let text = |(device, lists): (&&str, &Vec<&str>)| format!("{device}: {}", lists.join(", "));
+    match views.iter().find(|(_, lists)| lists.iter().any(|list| Some(list) != lists.first())) {
+        Some(view) => Err(format!("extended capabilities differ, {}", text(view))),
+        None if views.is_empty() => Ok(None),
+        None => Ok(Some(format!(
+            "extended capabilities to each guest: {}",
+            views.iter().map(text).collect::<Vec<_>>().join("; ")
+        ))),
     }
 }
 
@@ -408,6 +432,20 @@ mod tests {
         });
         assert_eq!(found[0], "nvme: nothing was refused");
         assert!(found[1].contains("no refusal of kind bar-moved"), "{found:?}");
+    }
+
+    #[test]
+    fn guests_that_see_other_extended_capabilities_fail() {
+        let mut seen = Seen::default();
+        assert_eq!(views(&seen), Ok(None));
+        for (domain, list) in [(1, "0003@140"), (2, "0003@140")] {
+            let said = seen.guests.entry(domain).or_default();
+            said.take(&format!("check 00:08.0 extended-capabilities ok {list}"));
+            said.take("check 00:04.0 extended-capabilities ok none");
+        }
+        assert!(views(&seen).unwrap().unwrap().contains("00:08.0: 0003@140, 0003@140"));
+        seen.guests.entry(3).or_default().take("check 00:08.0 extended-capabilities ok 0001@100 0003@140");
+        assert!(views(&seen).unwrap_err().contains("00:08.0"));
     }
 
     #[test]

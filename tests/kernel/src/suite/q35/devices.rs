@@ -1,5 +1,7 @@
 //! Devices of the guest's own behind the same host bridge.
 
+use core::fmt;
+
 use super::{PORTS, window::Window};
 use crate::{
     memory,
@@ -29,10 +31,28 @@ impl Others {
     }
 }
 
+/// The list of a function's extended capabilities: id and offset of each.
+struct Extended(Function);
+
+impl fmt::Display for Extended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut list = self.0.extended_capabilities().peekable();
+        if list.peek().is_none() {
+            return write!(f, "none");
+        }
+        list.enumerate().try_for_each(|(n, (at, id))| {
+            let space = if n == 0 { "" } else { " " };
+            write!(f, "{space}{id:04x}@{at:03x}")
+        })
+    }
+}
+
 /// Works with all of them, and lays the window over each.
 pub(super) fn run(others: &Others, window: Window) {
     for address in others.iter() {
         let function = Function { address, access: window.access() };
+        let there = function.read32(0x100) != u32::MAX;
+        check(function, "extended-capabilities", there, Extended(function));
         match Worker::start(function) {
             None => skip(function, "io", "no driver"),
             Some(Err(fault)) => {
