@@ -3,7 +3,12 @@
 //! Every access that has to reach a server is said, a line each, so that it can be compared with what the server saw:
 //! `note access R 00:05.0 0fc 4 0000abcd`, read or write, function, register, bytes, value.
 
-use super::{ACROSS, LANES, PORTS, devices::Others, load, ones, store, window::Window};
+use super::{
+    ACROSS, LANES, PORTS,
+    devices::Others,
+    load, ones, store,
+    window::{LENGTHS, Window},
+};
 use crate::{
     memory::{self, Dma},
     pci::{Access, Address, config::place},
@@ -166,18 +171,32 @@ impl Served {
         ensure(memory::unaligned_read(at + 2, 8) == u64::MAX, "a qword across dwords answers", 0_u32)?;
         memory::unaligned_write(at + 2, 8, before);
 
-        let words = [!before, after];
         memory::copy_dwords(at, buffer.address(), 2);
         let string = u64::from(buffer.get(4)) << 32 | u64::from(buffer.get(0));
         said('R', string);
         ensure(string == after, "a string of reads differs", string)?;
-        buffer.set64(0, words[0] ^ 0x5555_aaaa_3333_cccc);
+        let last = after ^ 0x5555_aaaa_3333_cccc;
+        buffer.set64(0, last);
         memory::copy_dwords(buffer.address(), at, 2);
-        said('W', words[0] ^ 0x5555_aaaa_3333_cccc);
+        said('W', last);
         let string = memory::read64(at);
         said('R', string);
-        ensure(string == words[0] ^ 0x5555_aaaa_3333_cccc, "a string of writes differs", string)?;
+        ensure(string == last, "a string of writes differs", string)?;
         Ok(12)
+    }
+
+    /// It is where the window is, wherever that moves.
+    fn moved(self, window: Window) -> Result<u32, Fault> {
+        let registers = if self.extended { &[0x00, 0x08, 0x200][..] } else { &[0x00, 0x08] };
+        for length in LENGTHS {
+            let other = Window::new(0x4_0000_0000, length);
+            other.open();
+            let outcome = registers.iter().try_for_each(|register| self.fresh(other.access(), *register));
+            window.open();
+            outcome?;
+            ensure(other.access().read(self.address, 0, 4) == u32::MAX, "it answers where it was", length)?;
+        }
+        Ok(3)
     }
 
     /// What is above 0x100 is the server's, if it knows of that; else it is nobody's.
@@ -209,7 +228,7 @@ impl Servers {
     /// Takes a list of them.
     pub(super) fn parse(&mut self, list: &str) -> Result<usize, Fault> {
         let mut words = list.split(',').filter(|word| !word.is_empty());
-        for (word, place) in words.by_ref().zip(&mut self.0) {
+        for (place, word) in self.0.iter_mut().zip(words.by_ref()) {
             *place = Some(Served::parse(word).ok_or(Fault("no such server", 0))?);
         }
         ensure(words.next().is_none(), "too many servers", 0_u32)?;
@@ -232,6 +251,7 @@ impl Servers {
             result(address, "served-widths", served.widths(window, 0x84));
             result(address, "served-qwords", served.wide(window, 0xa8, buffer));
             result(address, "extended", served.above(window, buffer));
+            result(address, "moved", served.moved(window));
         }
         if let Some(first) = self.iter().next() {
             result("mch", "refused-claims", self.refused(first, others));
