@@ -70,7 +70,7 @@ const SERVED: Row = Row {
 };
 
 const ROWS: &[Row] = &[
-    Row { name: "mch", times: 3, ..MCH },
+    Row { name: "mch", ..MCH },
     Row { name: "servers", ..SERVED },
     Row {
         name: "come-and-go",

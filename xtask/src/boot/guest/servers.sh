@@ -32,7 +32,7 @@ served() {
     visitors "$log" "$domain" <"$servers" &
     coming=$!
     loader unpause "$domain" >>"$log" 2>&1
-    loader wait "$domain" 120 >>"$log" 2>&1
+    loader wait "$domain" 240 >>"$log" 2>&1
     touch "$log.over"
     # Domains with a page that a server has mapped do not go.
     kill $running 2>/dev/null
