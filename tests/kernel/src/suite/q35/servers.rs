@@ -10,8 +10,12 @@ use super::{
     window::{LENGTHS, Window},
 };
 use crate::{
+    cpu,
     memory::{self, Dma},
-    pci::{Access, Address, config::place},
+    pci::{
+        Access, Address,
+        config::{CONFIG_ADDRESS, CONFIG_DATA, place, selector},
+    },
     report::{Fault, ensure, result, say},
 };
 
@@ -182,7 +186,17 @@ impl Served {
         let string = memory::read64(at);
         said('R', string);
         ensure(string == last, "a string of writes differs", string)?;
-        Ok(12)
+        if register < 0x100 {
+            // The data port, one register twice.
+            cpu::port_write(CONFIG_ADDRESS, 4, selector(self.address, register));
+            cpu::port_read_string(CONFIG_DATA, buffer.address(), 2);
+            for offset in [0, 4] {
+                let found = buffer.get(offset);
+                self.say('R', register, 4, found);
+                ensure(found == last as u32, "a string from the data port differs", found)?;
+            }
+        }
+        Ok(14)
     }
 
     /// It is where the window is, wherever that moves.
