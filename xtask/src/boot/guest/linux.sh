@@ -38,10 +38,11 @@ mch() {
     length=$((0x$register >> 1 & 3))
     from_register="$(printf %016x $((0x$register & ~7))) $(((256 >> length) - 1))"
     say "check linux mcfg $(verdict [ "$window" = "$from_register" ]) $window, register $register"
-    dmesg | grep -E 'MMCONFIG|ECAM|_OSC|PNP0A|Using config' | while read -r line; do say "note dmesg $line"; done
-    unused=$(dmesg | grep -cE 'not using (MMCONFIG|ECAM)|MMCONFIG.*not reserved|_OSC.*(fail|disab|platform does not)')
-    used=$(dmesg | grep -cE '(MMCONFIG|ECAM).*reserved')
-    say "check linux ecam $(verdict [ "$unused" = 0 -a "$used" != 0 ]) $used lines say so, $unused do not"
+    dmesg | grep -E 'MMCONFIG|ECAM|_OSC' >/tmp/said
+    while read -r line; do say "note dmesg $line"; done </tmp/said
+    refused=$(grep -E 'not using|not reserved|_OSC.*(fail|disab|does not)' /tmp/said)
+    used=$(grep -oE '(MMCONFIG|ECAM) .*reserved.*' /tmp/said)
+    say "check linux ecam $(verdict [ -z "$refused" -a -n "$used" ]) ${refused:-$used}"
     iomem=$(grep -E 'MMCONFIG|ECAM' /proc/iomem | tr -s ' \n' ' ')
     say "check linux iomem $(verdict [ -n "$iomem" ]) $iomem"
     for device in $pci/*; do
