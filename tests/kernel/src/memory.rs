@@ -225,17 +225,23 @@ pub(crate) fn unaligned_write(address: u64, bytes: u32, value: u64) {
     }
 }
 
-/// Copies dwords with one string instruction. One side is a buffer's pages, the other one a device's registers.
-pub(crate) fn copy_dwords(from: u64, to: u64, count: u64) {
+/// Copies with one string instruction, so many dwords or qwords. One side is a buffer's pages, the other one a device's registers.
+pub(crate) fn copy_string(from: u64, to: u64, count: u64, bytes: u64) {
     for address in [from, to] {
         let heap = HEAP.0.get() as u64..HEAP.0.get() as u64 + (HEAP_PAGES * PAGE) as u64;
         if !heap.contains(&address) {
-            assert_foreign(address, 4 * count);
+            assert_foreign(address, bytes * count);
             reach(address);
         }
     }
-    // SAFETY: both are mapped, and neither is Rust's memory.
-    unsafe {
-        asm!("rep movsd", inout("rcx") count => _, inout("rsi") from => _, inout("rdi") to => _, options(nostack));
+    match bytes {
+        // SAFETY: both are mapped, and neither is Rust's memory.
+        4 => unsafe {
+            asm!("rep movsd", inout("rcx") count => _, inout("rsi") from => _, inout("rdi") to => _, options(nostack));
+        },
+        // SAFETY: as above.
+        _ => unsafe {
+            asm!("rep movsq", inout("rcx") count => _, inout("rsi") from => _, inout("rdi") to => _, options(nostack));
+        },
     }
 }

@@ -96,15 +96,18 @@ pub(super) fn strings(window: Window, buffer: Dma) -> Result<u32, Fault> {
     // Two dwords that keep what is written.
     const PAM: [(u64, u32); 2] = [(0, 0x1122_3300), (4, 0x0033_1122)];
     let start = place(window.base, BRIDGE, 0);
-    memory::copy_dwords(start, buffer.address(), COUNT);
-    for offset in (0..4 * COUNT).step_by(4) {
-        let wanted = PORTS.read(BRIDGE, offset as u16, 4);
-        ensure(buffer.get(offset) == wanted, "a string of reads differs", buffer.get(offset))?;
+    for bytes in [4, 8] {
+        buffer.fill(0);
+        memory::copy_string(start, buffer.address(), 4 * COUNT / bytes, bytes);
+        for offset in (0..4 * COUNT).step_by(4) {
+            let wanted = PORTS.read(BRIDGE, offset as u16, 4);
+            ensure(buffer.get(offset) == wanted, "a string of reads differs", buffer.get(offset))?;
+        }
     }
     for (offset, value) in PAM {
         buffer.set(offset, value);
     }
-    memory::copy_dwords(buffer.address(), start + 0x90, 2);
+    memory::copy_string(buffer.address(), start + 0x90, 2, 4);
     for (offset, value) in PAM {
         let found = PORTS.read(BRIDGE, 0x90 + offset as u16, 4);
         ensure(found == value, "a string of writes differs", found)?;
@@ -116,7 +119,7 @@ pub(super) fn strings(window: Window, buffer: Dma) -> Result<u32, Fault> {
     for offset in [0, 4, 8, 12] {
         ensure(buffer.get(offset) == super::IDS, "a string from the data port differs", buffer.get(offset))?;
     }
-    Ok(3)
+    Ok(4)
 }
 
 /// Only dwords at 0xCF8 are the address, which reads back as written; what is not of an address does not count.

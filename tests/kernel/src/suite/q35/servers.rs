@@ -157,8 +157,8 @@ impl Served {
         Ok(ways.len() as u32 * 24)
     }
 
-    /// A qword is two dwords, the low one first; a string of dwords is each of them.
-    pub(super) fn wide(self, window: Window, register: u16, buffer: Dma) -> Result<u32, Fault> {
+    /// A qword is two dwords, the low one first.
+    pub(super) fn wide(self, window: Window, register: u16) -> Result<u32, Fault> {
         let at = place(window.base, self.address, register);
         let said = |what, value: u64| {
             self.say(what, register, 4, value as u32);
@@ -174,29 +174,48 @@ impl Served {
         // Across dwords, this is for nobody.
         ensure(memory::unaligned_read(at + 2, 8) == u64::MAX, "a qword across dwords answers", 0_u32)?;
         memory::unaligned_write(at + 2, 8, before);
+        let after = memory::read64(at);
+        said('R', after);
+        ensure(after == !before, "a qword across dwords writes", after)?;
+        Ok(5)
+    }
 
-        memory::copy_dwords(at, buffer.address(), 2);
-        let string = u64::from(buffer.get(4)) << 32 | u64::from(buffer.get(0));
-        said('R', string);
-        ensure(string == after, "a string of reads differs", string)?;
-        let last = after ^ 0x5555_aaaa_3333_cccc;
-        buffer.set64(0, last);
-        memory::copy_dwords(buffer.address(), at, 2);
-        said('W', last);
-        let string = memory::read64(at);
-        said('R', string);
-        ensure(string == last, "a string of writes differs", string)?;
-        if register < 0x100 {
-            // The data port, one register twice.
-            cpu::port_write(CONFIG_ADDRESS, 4, selector(self.address, register));
-            cpu::port_read_string(CONFIG_DATA, buffer.address(), 2);
-            for offset in [0, 4] {
-                let found = buffer.get(offset);
-                self.say('R', register, 4, found);
-                ensure(found == last as u32, "a string from the data port differs", found)?;
+    /// A string instruction is each of its dwords.
+    pub(super) fn strings(self, window: Window, register: u16, buffer: Dma) -> Result<u32, Fault> {
+        const OFFSETS: [u16; 4] = [0, 4, 8, 12];
+        let at = place(window.base, self.address, register);
+        let words = OFFSETS.map(|offset| self.read(window.access(), register + offset, 4));
+        let gathered = |wanted: [u32; 4]| {
+            let found = OFFSETS.map(|offset| buffer.get(offset.into()));
+            ensure(found == wanted, "a string of reads differs", found[0])
+        };
+        for bytes in [4, 8] {
+            buffer.fill(0);
+            memory::copy_string(at, buffer.address(), 16 / bytes, bytes);
+            for offset in OFFSETS {
+                self.say('R', register + offset, 4, buffer.get(offset.into()));
             }
+            gathered(words)?;
         }
-        Ok(14)
+        for (offset, word) in OFFSETS.into_iter().zip(words) {
+            buffer.set(offset.into(), !word);
+        }
+        memory::copy_string(buffer.address(), at, 4, 4);
+        for (offset, word) in OFFSETS.into_iter().zip(words) {
+            self.say('W', register + offset, 4, !word);
+        }
+        let after = OFFSETS.map(|offset| self.read(window.access(), register + offset, 4));
+        ensure(after == words.map(|word| !word), "a string of writes differs", after[0])?;
+        if register < 0x100 {
+            // The data port: one register again and again.
+            cpu::port_write(CONFIG_ADDRESS, 4, selector(self.address, register));
+            cpu::port_read_string(CONFIG_DATA, buffer.address(), 4);
+            for offset in OFFSETS {
+                self.say('R', register, 4, buffer.get(offset.into()));
+            }
+            gathered([after[0]; 4])?;
+        }
+        Ok(4)
     }
 
     /// It is where the window is, wherever that moves.
@@ -219,7 +238,8 @@ impl Served {
             for offset in (0x100..0x1000).step_by(0x44).chain([0xffc]) {
                 self.fresh(window.access(), offset)?;
             }
-            return Ok(57 + self.widths(window, 0x484)? + self.wide(window, 0xb50, buffer)?);
+            let parts = self.widths(window, 0x484)? + self.wide(window, 0xb50)?;
+            return Ok(57 + parts + self.strings(window, 0xff0, buffer)?);
         }
         for offset in [0x100, 0x104, 0x484, 0xffc] {
             for (at, bytes) in LANES {
@@ -263,7 +283,8 @@ impl Servers {
             let address = served.address;
             result(address, "served", served.identity(window));
             result(address, "served-widths", served.widths(window, 0x84));
-            result(address, "served-qwords", served.wide(window, 0xa8, buffer));
+            result(address, "served-qwords", served.wide(window, 0xa8));
+            result(address, "served-strings", served.strings(window, 0xc0, buffer));
             result(address, "extended", served.above(window, buffer));
             result(address, "moved", served.moved(window));
         }
