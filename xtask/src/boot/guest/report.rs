@@ -161,7 +161,8 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
     let end = match row.end {
         End::Poweroff => "",
         End::Reboot => ", which reboot",
-        End::Crash | End::Killed => ", which die with the device in use",
+        End::Crash => ", which crash with the device in use",
+        End::Killed => ", which are destroyed while they wait",
     };
     line.held.insert(0, format!("{good} of {} guests{end}, {checks} checks", row.times));
     line
