@@ -80,6 +80,16 @@
 #define RVPCI_OWNER_HIDDEN 3
 
 /**
+ * The MCH: see `rvpci_mch_read`.
+ */
+#define RVPCI_OWNER_MCH 4
+
+/**
+ * Device-model server 0; server n is this plus n, up to 7.
+ */
+#define RVPCI_OWNER_SERVER 8
+
+/**
  * The hardware domain's view of a device.
  */
 #define RVPCI_VIEW_HARDWARE 0
@@ -235,6 +245,11 @@
 #define RVPCI_RULE_EXTENDED 2
 
 /**
+ * Bytes of an MCH's image, see `rvpci_mch_save`.
+ */
+#define RVPCI_MCH_IMAGE 288
+
+/**
  * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
  */
 struct rvpci_device;
@@ -243,6 +258,11 @@ struct rvpci_device;
  * The addresses of one domain. Its slots and windows stand behind it in the same memory.
  */
 struct rvpci_domain;
+
+/**
+ * An MCH, function 00:00.0 of a domain.
+ */
+struct rvpci_mch;
 
 /**
  * A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
@@ -559,6 +579,50 @@ struct rvpci_bar {
   bool mapped;
 };
 
+/**
+ * The platform of an MCH, see `rvpci_mch_init`.
+ */
+struct rvpci_mch_info {
+  /**
+   * What PCIEXBAR holds after a reset; 0 for no window.
+   */
+  uint64_t pciexbar;
+  /**
+   * The end of RAM below 4 GiB in bytes.
+   */
+  uint64_t low_ram_end;
+  /**
+   * The end of RAM above 4 GiB in bytes; 0 if there is none.
+   */
+  uint64_t high_ram_end;
+  /**
+   * The width of the guest's physical addresses.
+   */
+  uint32_t address_bits;
+  /**
+   * Must be 0.
+   */
+  uint32_t zero;
+};
+
+/**
+ * The ECAM window of an MCH, see `rvpci_mch_state`.
+ */
+struct rvpci_mch_window {
+  /**
+   * Guest physical address.
+   */
+  uint64_t base;
+  /**
+   * Bytes that are decoded from there on; 0 for no window.
+   */
+  uint32_t size;
+  /**
+   * How many writes made a window that lies, in part, over RAM or from FEC00000 to FFFFFFFF. It saturates.
+   */
+  uint32_t overlaps;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -588,8 +652,8 @@ int32_t rvpci_domain_init(void *memory,
                           struct rvpci_domain *from);
 
 /**
- * Names an owner that is no device: `RVPCI_OWNER_HIDDEN`, `RVPCI_OWNER_READ_ONLY`, or `RVPCI_OWNER_DEFAULT` to take
- * such an owner away.
+ * Names an owner that is no device: `RVPCI_OWNER_HIDDEN`, `RVPCI_OWNER_READ_ONLY`, `RVPCI_OWNER_MCH`, or
+ * `RVPCI_OWNER_DEFAULT` to take such an owner away.
  *
  * Lock: exclusive. Work: constant on average.
  * Returns 0; -EINVAL for another `owner`, -EEXIST if a device or another owner is there, -ENOSPC if the domain is
@@ -863,6 +927,176 @@ bool rvpci_audit(const struct rvpci_device *device,
  */
 bool rvpci_bar_state(const struct rvpci_device *device, uint32_t number, struct rvpci_bar *bar);
 
+/**
+ * The bytes of memory, aligned to 8, that an MCH needs.
+ */
+size_t rvpci_mch_size(void);
+
+/**
+ * Makes an MCH in `size` bytes at `memory`, which becomes its address, as it is after a reset. It owns no address of a
+ * domain by that: see `rvpci_set_owner`.
+ *
+ * Lock: none. Work: constant.
+ * Returns 0; -EINVAL for memory too small, RAM or an address width out of range, or a PCIEXBAR that is neither 0 nor
+ * what the register reads for a window, or whose window is over RAM, over FEC00000 to FFFFFFFF or beyond the address width.
+ *
+ * # Safety
+ *
+ * `memory` is aligned to 8 and for the library alone; `info` can be read.
+ */
+int32_t rvpci_mch_init(struct rvpci_mch *memory,
+                       size_t size,
+                       const struct rvpci_mch_info *info);
+
+/**
+ * Reads `bytes`, 1, 2 or 4 within one dword, at `offset` of the MCH's configuration space. All ones for any other access,
+ * and from 0x100 on.
+ *
+ * Lock: the MCH's. Work: constant.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH.
+ */
+uint32_t rvpci_mch_read(const struct rvpci_mch *mch,
+                        uint32_t offset,
+                        uint32_t bytes);
+
+/**
+ * Writes likewise; dropped where nothing can be written. The ECAM window may be another one after it.
+ *
+ * Lock: the MCH's. Work: constant.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH.
+ */
+void rvpci_mch_write(struct rvpci_mch *mch, uint32_t offset, uint32_t bytes, uint32_t value);
+
+/**
+ * Whether the guest physical `address` is in the ECAM window, and if so, the function that it belongs to and the offset,
+ * below 0x1000, in `*sbdf` and `*offset`. Addresses from FEC00000 to FFFFFFFF never are.
+ *
+ * Lock: the MCH's. Work: constant.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH; `sbdf` and `offset` may be written.
+ */
+bool rvpci_mch_decode(const struct rvpci_mch *mch,
+                      uint64_t address,
+                      uint32_t *sbdf,
+                      uint32_t *offset);
+
+/**
+ * The ECAM window as it is now, in `*window`.
+ *
+ * Lock: the MCH's. Work: constant.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH, and `window` may be written.
+ */
+void rvpci_mch_state(const struct rvpci_mch *mch, struct rvpci_mch_window *window);
+
+/**
+ * Stores the state of an MCH and of the domain's `CONFIG_ADDRESS` (port 0xCF8) in the `RVPCI_MCH_IMAGE` bytes at `image`.
+ *
+ * Lock: the MCH's. Work: constant.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH, and `image` may be written.
+ */
+void rvpci_mch_save(const struct rvpci_mch *mch,
+                    uint32_t config_address,
+                    uint8_t *image);
+
+/**
+ * Brings an MCH of the same platform into the state that the `RVPCI_MCH_IMAGE` bytes at `image` say, and stores
+ * `CONFIG_ADDRESS` in `*config_address`.
+ *
+ * Lock: the MCH's. Work: constant.
+ * Returns 0; -EINVAL for an image that is none, of a newer version, or of a state that no MCH can be in: then nothing was
+ * changed or stored.
+ *
+ * # Safety
+ *
+ * `mch` is an MCH; `image` can be read, and `config_address` may be written.
+ */
+int32_t rvpci_mch_restore(struct rvpci_mch *mch,
+                          const uint8_t *image,
+                          uint32_t *config_address);
+
+/**
+ * Whether an access to `port` reaches configuration space while `config_address` is what `CONFIG_ADDRESS` (port 0xCF8)
+ * holds, and if so, the function and the offset, below 0x100, in `*sbdf` and `*offset`. The width does not count.
+ *
+ * Lock: none. Work: constant.
+ *
+ * # Safety
+ *
+ * `sbdf` and `offset` may be written.
+ */
+bool rvpci_port_decode(uint32_t config_address,
+                       uint32_t port,
+                       uint32_t *sbdf,
+                       uint32_t *offset);
+
+/**
+ * Makes the device-model server `server`, 0 to 7, the owner of the functions `first` to `last`: of all or of none.
+ *
+ * Lock: exclusive. Work: constant for each function on average, of which there are at most 4096.
+ * Returns 0; -EINVAL for another server or `last` before `first`, -EEXIST if one of them has an owner, -ENOSPC if the
+ * domain is full, -E2BIG if it would have more than 4096 owners.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+int32_t rvpci_claim(struct rvpci_domain *domain,
+                    uint32_t first,
+                    uint32_t last,
+                    uint32_t server);
+
+/**
+ * Takes from `server` what it owns of the functions `first` to `last`, which may be all there are.
+ *
+ * Lock: exclusive. Work: linear in the slots of the domain.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+void rvpci_release(struct rvpci_domain *domain, uint32_t first, uint32_t last, uint32_t server);
+
+/**
+ * Says whether `server`, 0 to 7, knows registers from 0x100 on. At first none does.
+ *
+ * Lock: exclusive. Work: constant.
+ * Returns 0; -EINVAL for another server.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+int32_t rvpci_set_extended(struct rvpci_domain *domain, uint32_t server, bool extended);
+
+/**
+ * Whether the owner that `rvpci_find` gave is a server that can be asked for `bytes` at `offset`: 1, 2 or 4 bytes within
+ * one dword, below 0x100 unless it knows more. What it cannot be asked reads as all ones, and is dropped when written.
+ *
+ * Lock: shared. Work: constant.
+ *
+ * # Safety
+ *
+ * `domain` is a domain.
+ */
+bool rvpci_may_forward(const struct rvpci_domain *domain,
+                       uint32_t owner,
+                       uint32_t offset,
+                       uint32_t bytes);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1048,6 +1282,16 @@ RVPCI_ASSERT(sizeof(struct rvpci_msix) == 8);
 RVPCI_ASSERT(offsetof(struct rvpci_msix, entries) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_msix, enabled) == 4);
 RVPCI_ASSERT(offsetof(struct rvpci_msix, masked) == 5);
+RVPCI_ASSERT(sizeof(struct rvpci_mch_info) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_info, pciexbar) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_info, low_ram_end) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_info, high_ram_end) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_info, address_bits) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_info, zero) == 28);
+RVPCI_ASSERT(sizeof(struct rvpci_mch_window) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_window, base) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_window, size) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_mch_window, overlaps) == 12);
 RVPCI_ASSERT(sizeof(struct rvpci_vector) == 24);
 RVPCI_ASSERT(offsetof(struct rvpci_vector, address) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_vector, data) == 8);

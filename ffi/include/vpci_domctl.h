@@ -21,6 +21,20 @@
 #define XEN_DOMCTL_vpci 90
 
 /*
+ * xen_arch_domainconfig.emulation_flags, beside Xen's own: the domain has the MCH of a Q35 machine, function 00:00.0, and
+ * an ECAM window where PCIEXBAR says. With XEN_X86_EMU_LAPIC, or that and XEN_X86_EMU_VPCI (PVH); or with what HVM domains
+ * have. Not in XEN_X86_EMU_ALL.
+ */
+#define VPCI_EMU_Q35 (1U << 11)
+
+/*
+ * The type of the record that XEN_DOMCTL_gethvmcontext and XEN_DOMCTL_sethvmcontext have for the MCH: its state and that of
+ * port CF8, as an image with a version and checks of its own. It is for a domain of which VPCI_DOMCTL_q35 has said the same;
+ * an image that is damaged, or newer than the hypervisor, is refused before anything of the context is loaded.
+ */
+#define VPCI_SAVE_MCH 21
+
+/*
  * Says where the domain is to see a device: before XEN_DOMCTL_assign_device, which knows only machine addresses. What
  * was said about the device before is replaced. It stays said, over deassignment and assignment too, until
  * VPCI_DOMCTL_unplace or the end of the domain.
@@ -78,6 +92,28 @@
  */
 #define VPCI_DOMCTL_unplace 3
 
+/*
+ * Says where the ECAM window is when the domain starts to run, and after a reset; later the domain says it. Without this
+ * there is none at first. What the MCH held before is gone.
+ *
+ * IN: u.q35.
+ *
+ * -EOPNOTSUPP: a domain without the MCH. -EBUSY: the domain has run. -EINVAL: something malformed; a PCIEXBAR that is
+ * neither 0 nor what the register reads for a window; or a window over RAM, over FEC00000 to FFFFFFFF, or beyond what the
+ * domain can address. -ENOMEM.
+ */
+#define VPCI_DOMCTL_q35 4
+
+/*
+ * Says what a device-model server (ioreq server) of the domain knows: with VPCI_SERVER_EXTENDED in flags, registers from
+ * 0x100 on. At first it does not, and reads of them are all ones. It counts until the server is destroyed.
+ *
+ * IN: u.server.id; flags.
+ *
+ * -EOPNOTSUPP: a domain without vPCI and without the MCH. -EINVAL: something malformed, or no such server can be.
+ */
+#define VPCI_DOMCTL_server 5
+
 /* BARs 0 to 5, and the expansion ROM. A 64-bit BAR is told in the place of its lower half. */
 #define VPCI_DOMCTL_BARS 7
 
@@ -96,6 +132,9 @@
 
 /* xen_domctl_vpci.flags: BARs without an address are placed by the guest's firmware, until it enables them. */
 #define VPCI_PLACE_FIRMWARE_BARS 1
+
+/* xen_domctl_vpci.flags: the server knows registers from 0x100 on. */
+#define VPCI_SERVER_EXTENDED 1
 
 /* vpci_domctl_bar.kind */
 #define VPCI_BAR_NONE 0
@@ -150,7 +189,7 @@ struct xen_domctl_vpci {
     uint32_t op;            /* VPCI_DOMCTL_* */
     uint32_t machine_sbdf;
     uint32_t guest_sbdf;
-    uint32_t flags;         /* VPCI_PLACE_*; zero but for place */
+    uint32_t flags;         /* VPCI_PLACE_*, VPCI_SERVER_*; zero for other operations */
     uint64_t bar[VPCI_DOMCTL_BARS]; /* guest addresses or VPCI_NO_ADDRESS */
     union {
         struct {
@@ -170,6 +209,15 @@ struct xen_domctl_vpci {
             uint32_t nr_counters;   /* IN: the room; OUT: how many there are, of which those with room were stored */
             uint32_t nr_entries;    /* likewise */
         } audit;
+        struct {
+            uint64_t pciexbar;      /* the register; 0 for no window */
+            uint64_t low_ram_end;   /* the end of RAM below 4 GiB */
+            uint64_t high_ram_end;  /* the end of RAM above 4 GiB; 0 if there is none */
+        } q35;
+        struct {
+            uint32_t id;            /* ioservid_t */
+            uint32_t zero;
+        } server;
         uint64_t room[7];
     } u;
 };

@@ -36,6 +36,10 @@ pub const RVPCI_OWNER_DEVICE: u32 = 1;
 pub const RVPCI_OWNER_READ_ONLY: u32 = 2;
 /// Nobody: reads as all ones, writes are dropped.
 pub const RVPCI_OWNER_HIDDEN: u32 = 3;
+/// The MCH: see `rvpci_mch_read`.
+pub const RVPCI_OWNER_MCH: u32 = 4;
+/// Device-model server 0; server n is this plus n, up to 7.
+pub const RVPCI_OWNER_SERVER: u32 = 8;
 
 /// The hardware domain's view of a device.
 pub const RVPCI_VIEW_HARDWARE: u32 = 0;
@@ -314,6 +318,37 @@ pub struct rvpci_vector {
     pub masked: bool,
 }
 
+/// The platform of an MCH, see `rvpci_mch_init`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_mch_info {
+    /// What PCIEXBAR holds after a reset; 0 for no window.
+    pub pciexbar: u64,
+    /// The end of RAM below 4 GiB in bytes.
+    pub low_ram_end: u64,
+    /// The end of RAM above 4 GiB in bytes; 0 if there is none.
+    pub high_ram_end: u64,
+    /// The width of the guest's physical addresses.
+    pub address_bits: u32,
+    /// Must be 0.
+    pub zero: u32,
+}
+
+/// The ECAM window of an MCH, see `rvpci_mch_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_mch_window {
+    /// Guest physical address.
+    pub base: u64,
+    /// Bytes that are decoded from there on; 0 for no window.
+    pub size: u32,
+    /// How many writes made a window that lies, in part, over RAM or from FEC00000 to FFFFFFFF. It saturates.
+    pub overlaps: u32,
+}
+
+/// Bytes of an MCH's image, see `rvpci_mch_save`.
+pub const RVPCI_MCH_IMAGE: usize = 288;
+
 // The header asserts the same for C.
 const_assert_eq!(size_of::<rvpci_device_info>(), 104);
 const_assert_eq!(offset_of!(rvpci_device_info, device), 96);
@@ -331,6 +366,10 @@ const_assert_eq!(size_of::<rvpci_msi>(), 32);
 const_assert_eq!(offset_of!(rvpci_msi, masking), 24);
 const_assert_eq!(size_of::<rvpci_msix>(), 8);
 const_assert_eq!(offset_of!(rvpci_msix, masked), 5);
+const_assert_eq!(size_of::<rvpci_mch_info>(), 32);
+const_assert_eq!(offset_of!(rvpci_mch_info, zero), 28);
+const_assert_eq!(size_of::<rvpci_mch_window>(), 16);
+const_assert_eq!(offset_of!(rvpci_mch_window, overlaps), 12);
 const_assert_eq!(size_of::<rvpci_vector>(), 24);
 const_assert_eq!(offset_of!(rvpci_vector, masked), 16);
 
@@ -374,6 +413,7 @@ impl Errno for DomainError {
         match self {
             Self::Taken => -EEXIST,
             Self::Full => -ENOSPC,
+            Self::TooMany => -E2BIG,
         }
     }
 }

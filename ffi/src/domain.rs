@@ -9,7 +9,7 @@ use vpci::{Domain, DomainError, Handle, Kind, Owner, Slot, Window};
 
 use crate::abi::{
     EINVAL, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_OWNER_DEFAULT, RVPCI_OWNER_DEVICE, RVPCI_OWNER_HIDDEN,
-    RVPCI_OWNER_READ_ONLY,
+    RVPCI_OWNER_MCH, RVPCI_OWNER_READ_ONLY,
 };
 use crate::device::{self, rvpci_device};
 
@@ -19,6 +19,8 @@ pub struct rvpci_domain {
     slots: u32,
     owners: u32,
     windows: u32,
+    /// The device-model servers that know registers from 0x100 on, a bit each.
+    extended: u32,
 }
 
 const_assert!(align_of::<Slot>() <= align_of::<rvpci_domain>());
@@ -49,7 +51,7 @@ pub(crate) unsafe fn slots<'a>(domain: *const rvpci_domain) -> &'a [Slot] {
 /// # Safety
 ///
 /// `domain` is a domain, and nobody else uses it while the value is in use.
-unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
+pub(crate) unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
     // SAFETY: the caller promises a domain for itself alone.
     let header = unsafe { &mut *domain };
     let count = header.slots as usize;
@@ -65,6 +67,27 @@ unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
         // SAFETY: likewise for windows, of which there are half as many.
         windows: unsafe { slice::from_raw_parts_mut(windows, count / 2) },
     }
+}
+
+/// The servers that know registers from 0x100 on, a bit each.
+///
+/// # Safety
+///
+/// `domain` is a domain.
+pub(crate) unsafe fn extended(domain: *const rvpci_domain) -> u32 {
+    // SAFETY: the caller promises a domain; it is initialised.
+    unsafe { (*domain).extended }
+}
+
+/// Says which servers these are.
+///
+/// # Safety
+///
+/// `domain` is a domain, and nobody else uses it.
+#[cfg(feature = "q35")]
+pub(crate) unsafe fn set_extended(domain: *mut rvpci_domain, servers: u32) {
+    // SAFETY: the caller promises it.
+    unsafe { (*domain).extended = servers };
 }
 
 /// What the caller named the domain.
@@ -112,8 +135,10 @@ pub unsafe extern "C" fn rvpci_domain_init(
     let domain = memory.cast::<rvpci_domain>();
     // SAFETY: the caller gives at least `needed` bytes.
     unsafe { memory.cast::<u8>().write_bytes(0, needed) };
+    // SAFETY: `from` is a domain, unless it is NULL.
+    let extended = if from.is_null() { 0 } else { unsafe { extended(from) } };
     // SAFETY: the memory is aligned and large enough.
-    unsafe { domain.write(rvpci_domain { name, slots, owners: 0, windows: 0 }) };
+    unsafe { domain.write(rvpci_domain { name, slots, owners: 0, windows: 0, extended }) };
     if from.is_null() {
         return 0;
     }
@@ -124,8 +149,8 @@ pub unsafe extern "C" fn rvpci_domain_init(
     to.take_over(&from).err().map_or(0, Errno::errno)
 }
 
-/// Names an owner that is no device: `RVPCI_OWNER_HIDDEN`, `RVPCI_OWNER_READ_ONLY`, or `RVPCI_OWNER_DEFAULT` to take
-/// such an owner away.
+/// Names an owner that is no device: `RVPCI_OWNER_HIDDEN`, `RVPCI_OWNER_READ_ONLY`, `RVPCI_OWNER_MCH`, or
+/// `RVPCI_OWNER_DEFAULT` to take such an owner away.
 ///
 /// Lock: exclusive. Work: constant on average.
 /// Returns 0; -EINVAL for another `owner`, -EEXIST if a device or another owner is there, -ENOSPC if the domain is
@@ -143,9 +168,11 @@ pub unsafe extern "C" fn rvpci_set_owner(domain: *mut rvpci_domain, sbdf: u32, o
         RVPCI_OWNER_DEFAULT => Owner::Default,
         RVPCI_OWNER_HIDDEN => Owner::Hidden,
         RVPCI_OWNER_READ_ONLY => Owner::ReadOnly,
+        RVPCI_OWNER_MCH if cfg!(feature = "q35") => Owner::HostBridge,
         _ => return -EINVAL,
     };
-    if vpci::find_slot(domain.slots, sbdf).is_some_and(|slot| slot.kind() == Kind::Function) {
+    let is_taken = |slot: &Slot| matches!(slot.kind(), Kind::Function | Kind::Server);
+    if vpci::find_slot(domain.slots, sbdf).is_some_and(is_taken) {
         return DomainError::Taken.errno();
     }
     domain.set_owner(sbdf, owner).err().map_or(0, Errno::errno)
@@ -155,6 +182,7 @@ const_assert_eq!(RVPCI_OWNER_DEFAULT, Kind::Empty as u32);
 const_assert_eq!(RVPCI_OWNER_DEVICE, Kind::Function as u32);
 const_assert_eq!(RVPCI_OWNER_READ_ONLY, Kind::ReadOnly as u32);
 const_assert_eq!(RVPCI_OWNER_HIDDEN, Kind::Hidden as u32);
+const_assert_eq!(RVPCI_OWNER_MCH, Kind::HostBridge as u32);
 
 /// The owner of `sbdf`, `RVPCI_OWNER_*`. If it is a device, it is stored in `*device`; what is there otherwise is of
 /// no use.
@@ -175,7 +203,11 @@ pub unsafe extern "C" fn rvpci_find(
     let Some(slot) = vpci::find_slot(slots, Sbdf(sbdf)) else { return RVPCI_OWNER_DEFAULT };
     // SAFETY: the caller promises a place to write to.
     unsafe { device.write(device::from_handle(slot.handle())) };
-    slot.kind() as u32 // CAST: the discriminants are RVPCI_OWNER_*.
+    let kind = slot.kind() as u32; // CAST: the discriminants are RVPCI_OWNER_*.
+    match slot.owner() {
+        Owner::Server(server) if cfg!(feature = "q35") => kind + server.number(),
+        _ => kind,
+    }
 }
 
 /// The device whose MSI-X table or PBA shares a page with the guest physical `address`, or NULL.

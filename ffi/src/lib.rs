@@ -19,14 +19,22 @@ mod domain;
 #[cfg(feature = "guest")]
 mod guest;
 mod host;
+#[cfg(feature = "q35")]
+mod mch;
 mod query;
+#[cfg(feature = "q35")]
+mod server;
 
 pub use abi::*;
 pub use device::*;
 pub use domain::*;
 #[cfg(feature = "guest")]
 pub use guest::*;
+#[cfg(feature = "q35")]
+pub use mch::*;
 pub use query::*;
+#[cfg(feature = "q35")]
+pub use server::*;
 
 #[cfg(target_os = "none")]
 #[panic_handler]

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::{env, fs};
 
 use ffi::{
-    rvpci_audit_record, rvpci_bar, rvpci_device_info, rvpci_msi, rvpci_msix, rvpci_register, rvpci_rule,
-    rvpci_vector, rvpci_virtual_function,
+    rvpci_audit_record, rvpci_bar, rvpci_device_info, rvpci_mch_info, rvpci_mch_window, rvpci_msi,
+    rvpci_msix, rvpci_register, rvpci_rule, rvpci_vector, rvpci_virtual_function,
 };
 use quote::ToTokens;
 
@@ -54,7 +54,7 @@ fn exports() -> String {
     };
     config.export.exclude = vec!["SLOT_BYTES".to_owned()];
     let builder = cbindgen::Builder::new().with_config(config);
-    let sources = ["abi", "domain", "device", "query", "guest"];
+    let sources = ["abi", "domain", "device", "query", "guest", "mch", "server"];
     let builder = sources.iter().fold(builder, |b, name| b.with_src(root().join(format!("src/{name}.rs"))));
     let mut text = Vec::new();
     builder.generate().expect("the sources parse").write(&mut text);
@@ -152,6 +152,8 @@ fn assertions() -> String {
         rvpci_register { offset, bytes, hardware, value, ro, rw1c, rsvdp, rsvdz }
         rvpci_msi { address, data, mask, pirq, vectors, capable, enabled, address64, masking }
         rvpci_msix { entries, enabled, masked }
+        rvpci_mch_info { pciexbar, low_ram_end, high_ram_end, address_bits, zero }
+        rvpci_mch_window { base, size, overlaps }
         rvpci_vector { address, data, pirq, masked }
     }
     text + "#undef RVPCI_ASSERT\n"

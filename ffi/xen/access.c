@@ -33,47 +33,74 @@ static uint32_t find(const struct domain *d, pci_sbdf_t sbdf,
     return owner;
 }
 
-uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
+/*
+ * An access within a dword, or what would cross one. False if a server is to be asked; what nobody answers reads as all
+ * ones and is dropped. No lock is held on return.
+ */
+static bool read_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                       unsigned int size, uint32_t *data)
 {
-    struct domain *d = current->domain;
+    struct vpci_domain *vd;
     struct vpci_device *dev;
-    uint32_t owner, data = ~0U;
+    uint32_t owner;
+    bool allowed = size <= 4 && rvpci_access_allowed(reg, size), done = true;
+
+    *data = ~0U;
 
     read_lock(&d->pci_lock);
+    vd = vpci_domain(d);
     owner = find(d, sbdf, &dev);
-    if ( owner == RVPCI_OWNER_DEVICE )
+    if ( owner == RVPCI_OWNER_DEVICE && allowed )
     {
         spin_lock(&dev->vpci.lock);
-        data = rvpci_read(vpci_core(dev), reg, size);
+        *data = rvpci_read(vpci_core(dev), reg, size);
         spin_unlock(&dev->vpci.lock);
     }
+    else if ( owner == RVPCI_OWNER_MCH )
+    {
+        spin_lock(&vd->mch_lock);
+        *data = rvpci_mch_read(vd->mch, reg, size);
+        spin_unlock(&vd->mch_lock);
+    }
+    else if ( owner >= RVPCI_OWNER_SERVER )
+        done = !rvpci_may_forward(vd->core, owner, reg, size);
     read_unlock(&d->pci_lock);
 
     if ( (owner == RVPCI_OWNER_DEFAULT || owner == RVPCI_OWNER_READ_ONLY) &&
-         is_hardware_domain(d) && size <= 4 && rvpci_access_allowed(reg, size) )
-        data = rvpci_host_config_read(sbdf.sbdf, reg, size);
+         is_hardware_domain(d) && allowed )
+        *data = rvpci_host_config_read(sbdf.sbdf, reg, size);
 
-    return data;
+    return done;
 }
 
-void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
-                uint32_t data)
+static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                        unsigned int size, uint32_t data)
 {
-    struct domain *d = current->domain;
+    struct vpci_domain *vd;
     struct vpci_device *dev;
     struct pci_dev *pdev = NULL;
     uint32_t owner;
     int32_t rc = RVPCI_DONE;
+    bool allowed = size <= 4 && rvpci_access_allowed(reg, size), done = true;
 
     read_lock(&d->pci_lock);
+    vd = vpci_domain(d);
     owner = find(d, sbdf, &dev);
-    if ( owner == RVPCI_OWNER_DEVICE )
+    if ( owner == RVPCI_OWNER_DEVICE && allowed )
     {
         pdev = dev->pdev;
         spin_lock(&dev->vpci.lock);
         rc = rvpci_write(vpci_core(dev), reg, size, data, RVPCI_SHARED);
         spin_unlock(&dev->vpci.lock);
     }
+    else if ( owner == RVPCI_OWNER_MCH )
+    {
+        spin_lock(&vd->mch_lock);
+        rvpci_mch_write(vd->mch, reg, size, data);
+        spin_unlock(&vd->mch_lock);
+    }
+    else if ( owner >= RVPCI_OWNER_SERVER )
+        done = !rvpci_may_forward(vd->core, owner, reg, size);
     read_unlock(&d->pci_lock);
 
     if ( rc == RVPCI_NEEDS_EXCLUSIVE )
@@ -92,20 +119,65 @@ void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
     if ( rc == RVPCI_PENDING )
         vpci_defer(pdev);
 
-    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) &&
-         size <= 4 && rvpci_access_allowed(reg, size) )
+    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) && allowed )
         rvpci_host_config_write(sbdf.sbdf, reg, size, data);
+
+    return done;
+}
+
+bool vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                      unsigned int len, uint64_t *data)
+{
+    uint32_t low, high;
+
+    if ( len != 8 || !rvpci_access_allowed(reg, len) )
+    {
+        bool done = read_dword(d, sbdf, reg, len, &low);
+
+        *data = len > 4 ? ~0UL : low;
+
+        return done;
+    }
+
+    /* Two accesses, the lower first. A server cannot be asked for two. */
+    read_dword(d, sbdf, reg, 4, &low);
+    read_dword(d, sbdf, reg + 4, 4, &high);
+    *data = (uint64_t)high << 32 | low;
+
+    return true;
+}
+
+bool vpci_config_write(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                       unsigned int len, uint64_t data)
+{
+    if ( len != 8 || !rvpci_access_allowed(reg, len) )
+        return write_dword(d, sbdf, reg, len, data);
+
+    write_dword(d, sbdf, reg, 4, data);
+    write_dword(d, sbdf, reg + 4, 4, data >> 32);
+
+    return true;
+}
+
+uint32_t vpci_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int size)
+{
+    uint32_t data;
+
+    read_dword(current->domain, sbdf, reg, size, &data);
+
+    return data;
+}
+
+void vpci_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int size,
+                uint32_t data)
+{
+    write_dword(current->domain, sbdf, reg, size, data);
 }
 
 bool vpci_ecam_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int len,
                     unsigned long *data)
 {
-    if ( !rvpci_access_allowed(reg, len) )
-        return false;
-
-    *data = vpci_read(sbdf, reg, min(len, 4U));
-    if ( len == 8 )
-        *data |= (uint64_t)vpci_read(sbdf, reg + 4, 4) << 32;
+    vpci_config_read(current->domain, sbdf, reg, len, data);
 
     return true;
 }
@@ -113,12 +185,7 @@ bool vpci_ecam_read(pci_sbdf_t sbdf, unsigned int reg, unsigned int len,
 bool vpci_ecam_write(pci_sbdf_t sbdf, unsigned int reg, unsigned int len,
                      unsigned long data)
 {
-    if ( !rvpci_access_allowed(reg, len) )
-        return false;
-
-    vpci_write(sbdf, reg, min(len, 4U), data);
-    if ( len == 8 )
-        vpci_write(sbdf, reg + 4, 4, data >> 32);
+    vpci_config_write(current->domain, sbdf, reg, len, data);
 
     return true;
 }
@@ -245,9 +312,11 @@ static const struct hvm_mmio_ops msix_ops = {
     .write = msix_write,
 };
 
-void vpci_register_msix_handler(struct domain *d)
+void vpci_watch_pages(struct vpci_domain *vd)
 {
-    register_mmio_handler(d, &msix_ops);
+    if ( !vd->watches_pages )
+        register_mmio_handler(vd->d, &msix_ops);
+    vd->watches_pages = true;
 }
 
 /*

@@ -24,6 +24,7 @@ static void __init __maybe_unused build_assertions(void)
 {
     BUILD_BUG_ON(sizeof(struct xen_domctl_vpci) >
                  sizeof_field(struct xen_domctl, u));
+    BUILD_BUG_ON(X86_EMU_Q35 != VPCI_EMU_Q35 || (X86_EMU_Q35 & X86_EMU_ALL));
     BUILD_BUG_ON(sizeof_field(struct xen_domctl_vpci, u) !=
                  sizeof_field(struct xen_domctl_vpci, u.room));
 
@@ -135,9 +136,14 @@ static int add(struct domain *d, struct vpci_placement *place)
         return -EBUSY;
 
     write_lock(&d->pci_lock);
-    vd = vpci_domain_get(d);
-    rc = vd ? vpci_add_placement(vd, place, vpci_placement(vd, place->machine))
-            : -ENOMEM;
+    vd = vpci_domain(d);
+    if ( vd )
+    {
+        vpci_watch_pages(vd);
+        rc = vpci_add_placement(vd, place, vpci_placement(vd, place->machine));
+    }
+    else
+        rc = -EINVAL;
     write_unlock(&d->pci_lock);
 
     return rc;
@@ -373,6 +379,62 @@ static int audit(struct domain *d, struct xen_domctl_vpci *op)
     return rc;
 }
 
+static int q35(struct domain *d, const struct xen_domctl_vpci *op)
+{
+    struct vpci_domain *vd;
+    int rc;
+
+    if ( op->flags || !rest_is_zero(op, 3) )
+        return -EINVAL;
+    /* A guest decides itself where its window is. */
+    if ( d->creation_finished )
+        return -EBUSY;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    rc = vd ? vpci_mch_make(vd, op->u.q35.pciexbar, op->u.q35.low_ram_end,
+                            op->u.q35.high_ram_end) : -EINVAL;
+    write_unlock(&d->pci_lock);
+
+    return rc;
+}
+
+static int server(struct domain *d, const struct xen_domctl_vpci *op)
+{
+    struct vpci_domain *vd;
+    int rc;
+
+    if ( (op->flags & ~VPCI_SERVER_EXTENDED) || op->u.server.zero ||
+         !rest_is_zero(op, 1) )
+        return -EINVAL;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    rc = vd ? rvpci_set_extended(vd->core, op->u.server.id,
+                                 op->flags & VPCI_SERVER_EXTENDED) : -EINVAL;
+    write_unlock(&d->pci_lock);
+
+    return rc;
+}
+
+/* Whether the domain has what an operation is about. */
+static bool is_supported(const struct domain *d, uint32_t op)
+{
+    switch ( op )
+    {
+    case VPCI_DOMCTL_query:
+        return true;
+
+    case VPCI_DOMCTL_q35:
+        return has_mch(d);
+
+    case VPCI_DOMCTL_server:
+        return has_mch(d) || has_vpci(d);
+    }
+
+    return has_vpci(d);
+}
+
 long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
 {
     struct xen_domctl_vpci *op = (void *)&domctl->u;
@@ -380,7 +442,7 @@ long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
 
     if ( domctl->cmd != XEN_DOMCTL_vpci )
         return -ENOSYS;
-    if ( op->op != VPCI_DOMCTL_query && !has_vpci(d) )
+    if ( !is_supported(d, op->op) )
         return -EOPNOTSUPP;
 
     switch ( op->op )
@@ -399,6 +461,14 @@ long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
 
     case VPCI_DOMCTL_unplace:
         rc = unplace(d, op);
+        break;
+
+    case VPCI_DOMCTL_q35:
+        rc = q35(d, op);
+        break;
+
+    case VPCI_DOMCTL_server:
+        rc = server(d, op);
         break;
 
     default:

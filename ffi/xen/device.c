@@ -48,8 +48,7 @@ static bool is_hidden(pci_sbdf_t sbdf)
     return false;
 }
 
-/* Gives the domain room for twice as many owners as it has, or for the first ones. */
-static int grow(struct vpci_domain *vd)
+int vpci_grow(struct vpci_domain *vd)
 {
     uint32_t slots = vd->core ? vd->slots * 2 : FIRST_SLOTS;
     size_t size = rvpci_domain_size(slots);
@@ -82,7 +81,7 @@ int vpci_set_owner(struct vpci_domain *vd, uint32_t sbdf, uint32_t owner)
     int rc = rvpci_set_owner(vd->core, sbdf, owner);
 
     if ( rc == -ENOSPC )
-        rc = grow(vd) ?: rvpci_set_owner(vd->core, sbdf, owner);
+        rc = vpci_grow(vd) ?: rvpci_set_owner(vd->core, sbdf, owner);
 
     return rc;
 }
@@ -92,58 +91,74 @@ static void free_domain(struct vpci_domain *vd)
     while ( !list_empty(&vd->placements) )
         vpci_drop_placement(vd, list_first_entry(&vd->placements,
                                                  struct vpci_placement, list));
+    xfree(vd->mch);
     xfree(vd->core);
     xfree(vd);
 }
 
-struct vpci_domain *vpci_domain_get(struct domain *d)
+static int init(struct vpci_domain *vd)
 {
-    struct vpci_domain *vd = vpci_domain(d);
     unsigned int i;
+    int rc = vpci_grow(vd);
 
-    if ( vd )
-        return vd;
+    for ( i = 0; i < nr_hidden && is_hardware_domain(vd->d) && !rc; i++ )
+        rc = vpci_set_owner(vd, hidden[i].sbdf, RVPCI_OWNER_HIDDEN);
+
+    /* The toolstack says where the ECAM window is. Without it there is none at first. */
+    if ( !rc && has_mch(vd->d) )
+        rc = vpci_set_owner(vd, 0, RVPCI_OWNER_MCH) ?: vpci_mch_make(vd, 0, 0, 0);
+
+    return rc;
+}
+
+int vpci_domain_init(struct domain *d)
+{
+    struct vpci_domain *vd;
+    int rc;
+
+    if ( !has_vpci(d) && !has_mch(d) )
+        return 0;
 
     if ( rvpci_abi_version() != RVPCI_ABI_VERSION )
     {
         printk(XENLOG_ERR "vPCI: the library has ABI %u, not %u\n",
                rvpci_abi_version(), RVPCI_ABI_VERSION);
-        return NULL;
+        return -EOPNOTSUPP;
     }
 
     vd = xzalloc(struct vpci_domain);
     if ( !vd )
-        return NULL;
+        return -ENOMEM;
 
     vd->d = d;
     INIT_LIST_HEAD(&vd->placements);
-    if ( grow(vd) )
-        goto fail;
-    for ( i = 0; i < nr_hidden && is_hardware_domain(d); i++ )
-        if ( vpci_set_owner(vd, hidden[i].sbdf, RVPCI_OWNER_HIDDEN) )
-            goto fail;
+    spin_lock_init(&vd->mch_lock);
+    rc = init(vd);
+    if ( rc )
+    {
+        free_domain(vd);
+        return rc;
+    }
 
     list_add(&vd->anchor, &d->arch.hvm.msix_tables);
-    vpci_register_msix_handler(d);
+    vpci_register_config_handlers(d);
 
-    return vd;
-
- fail:
-    free_domain(vd);
-
-    return NULL;
+    return 0;
 }
 
 void vpci_domain_destroy(struct domain *d)
 {
-    /* Other domains have no list to look at. */
-    struct vpci_domain *vd = has_vpci(d) ? vpci_domain(d) : NULL;
+    struct vpci_domain *vd;
 
-    if ( !vd )
-        return;
+    /* It may be looked at by others than the domain. */
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    if ( vd )
+        list_del(&vd->anchor);
+    write_unlock(&d->pci_lock);
 
-    list_del(&vd->anchor);
-    free_domain(vd);
+    if ( vd )
+        free_domain(vd);
 }
 
 /* Does the domain's deferred work here and now: there is no vCPU to wait for it. The exclusive lock is held. */
@@ -201,7 +216,7 @@ int vpci_take(struct vpci_domain *vd, struct pci_dev *pdev,
 
     rc = rvpci_device_attach(vd->core, dev->core, size, info);
     if ( rc == -ENOSPC )
-        rc = grow(vd) ?: rvpci_device_attach(vd->core, dev->core, size, info);
+        rc = vpci_grow(vd) ?: rvpci_device_attach(vd->core, dev->core, size, info);
     if ( rc < 0 )
         xfree(dev);
     else
@@ -235,11 +250,13 @@ static int attach_hardware(struct domain *d, struct pci_dev *pdev)
         .flags = pdev->ignore_bars ? RVPCI_IGNORE_BARS : 0,
         .registers = RVPCI_REGISTERS,
     };
-    struct vpci_domain *vd = vpci_domain_get(d);
+    struct vpci_domain *vd = vpci_domain(d);
     int rc;
 
     if ( !vd )
-        return -ENOMEM;
+        return -ENODEV;
+
+    vpci_watch_pages(vd);
 
     if ( is_hidden(pdev->sbdf) )
         return 0;

@@ -20,6 +20,9 @@ static void dump_message(uint64_t address, uint32_t data, int pirq)
            address & MSI_ADDR_DESTMODE_LOGIC ? " logical" : "", pirq);
 }
 
+/* The MCH's register. */
+#define PCIEXBAR 0x60
+
 /* Refused accesses that are told in full. */
 #define DUMP_RECORDS 16
 
@@ -54,6 +57,26 @@ static void dump_refusals(const struct rvpci_device *core)
         printk("  #%u %s: %u bytes at %03x, value %08x\n", record.sequence,
                record.reason < ARRAY_SIZE(names) ? names[record.reason] : "?",
                record.bytes, record.offset, record.value);
+}
+
+static void dump_mch(struct domain *d)
+{
+    struct vpci_domain *vd = vpci_domain(d);
+    struct rvpci_mch_window window;
+    uint64_t pciexbar;
+
+    if ( !vd || !vd->mch || !spin_trylock(&vd->mch_lock) )
+        return;
+    rvpci_mch_state(vd->mch, &window);
+    pciexbar = (uint64_t)rvpci_mch_read(vd->mch, PCIEXBAR + 4, 4) << 32 |
+               rvpci_mch_read(vd->mch, PCIEXBAR, 4);
+    spin_unlock(&vd->mch_lock);
+
+    printk("  MCH: PCIEXBAR %"PRIx64", CF8 %08x, windows with overlaps %u\n",
+           pciexbar, d->arch.hvm.pci_cf8, window.overlaps);
+    if ( window.size )
+        printk("  ECAM [%"PRIx64", %"PRIx64"]\n", window.base,
+               window.base + window.size - 1);
 }
 
 /* How far a dump is: the next thing to print. */
@@ -161,10 +184,15 @@ void vpci_dump_msi(void)
         struct dump at = { .started = false };
         bool more = true;
 
-        if ( !has_vpci(d) )
+        if ( !has_vpci(d) && !has_mch(d) )
             continue;
 
         printk("vPCI devices of %pd\n", d);
+        if ( read_trylock(&d->pci_lock) )
+        {
+            dump_mch(d);
+            read_unlock(&d->pci_lock);
+        }
 
         while ( more )
         {

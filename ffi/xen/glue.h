@@ -17,18 +17,24 @@
 # define UINT64_MAX (~0UL)
 #endif
 
+#include "hooks.h"
 #include "vpci.h"
 
+#define has_mch(d) (!!((d)->arch.emulation_flags & X86_EMU_Q35))
+
 /*
- * One for each domain that has devices, or is to have some. It stands alone in the domain's msix_tables, the list that
- * Xen has for vPCI's use, and goes with the domain.
+ * One for each domain with vPCI or the MCH. It stands alone in the domain's msix_tables, the list that Xen has for vPCI's
+ * use, from the domain's creation until its end.
  */
 struct vpci_domain {
     struct list_head anchor;
     struct domain *d;
     struct rvpci_domain *core;
     uint32_t slots;
+    bool watches_pages;         /* has a handler for the pages of MSI-X tables */
     struct list_head placements;
+    spinlock_t mch_lock;        /* for the MCH; nothing is locked inside */
+    struct rvpci_mch *mch;      /* NULL if the domain has none */
 };
 
 /*
@@ -87,16 +93,22 @@ static inline struct rvpci_device *vpci_core(struct vpci_device *dev)
 
 /* access.c */
 
-/* Registers the domain's handler for MSI-X pages. Once for each domain: handlers cannot be taken back. */
-void vpci_register_msix_handler(struct domain *d);
+/* Any access of a domain, once decoded. False if a device-model server is to be asked. */
+bool vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                      unsigned int len, uint64_t *data);
+bool vpci_config_write(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                       unsigned int len, uint64_t data);
+
+/* Registers the domain's handler for MSI-X pages, unless it has it: handlers cannot be taken back. */
+void vpci_watch_pages(struct vpci_domain *vd);
 
 /* The vCPU does not run before the domain's deferred work is done. */
 void vpci_defer(struct pci_dev *pdev);
 
 /* device.c; all with the domain's lock held exclusively */
 
-/* The vpci_domain of @d, which is made if there is none. While @d runs there must be one. NULL if there is no memory. */
-struct vpci_domain *vpci_domain_get(struct domain *d);
+/* Gives the domain room for twice as many owners as it has, or for the first ones. */
+int vpci_grow(struct vpci_domain *vd);
 
 /* Names an owner that is no device, RVPCI_OWNER_*. */
 int vpci_set_owner(struct vpci_domain *vd, uint32_t sbdf, uint32_t owner);
@@ -124,6 +136,22 @@ void vpci_drop_placement(struct vpci_domain *vd, struct vpci_placement *place);
 
 /* Of a placement that is in no list; needs no lock. */
 void vpci_free_placement(struct vpci_placement *place);
+
+/* config.c */
+
+void vpci_register_config_handlers(struct domain *d);
+
+/* mch.c */
+
+/* Makes the domain's MCH, in place of the one that it may have: see rvpci_mch_init. It has not run yet. */
+int vpci_mch_make(struct vpci_domain *vd, uint64_t pciexbar,
+                  uint64_t low_ram_end, uint64_t high_ram_end);
+
+/* server.c */
+
+/* Whether a server owns the function and can be asked for this. */
+bool vpci_may_forward(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
+                      unsigned int len);
 
 /* bars.c */
 

@@ -238,14 +238,12 @@ int vpci_attach_guest(struct domain *d, struct pci_dev *pdev)
         return -EOPNOTSUPP;
 
     if ( !vd )
-    {
-        /* Its vCPUs look at the list of handlers, which is about to grow. */
-        if ( d->creation_finished )
-            return -EBUSY;
-        vd = vpci_domain_get(d);
-    }
-    if ( !vd )
-        return -ENOMEM;
+        return -ENODEV;
+
+    /* Its vCPUs look at the list of handlers, which may be about to grow. */
+    if ( d->creation_finished && !vd->watches_pages )
+        return -EBUSY;
+    vpci_watch_pages(vd);
 
     place = vpci_placement(vd, pdev->sbdf) ?: place_anywhere(vd, pdev);
     if ( !place )

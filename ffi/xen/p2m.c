@@ -193,6 +193,23 @@ static bool is_hole(struct domain *d, uint64_t first, uint64_t last)
     return first > last && what == FOUND_HOLE;
 }
 
+/* A BAR would hide a part of configuration space. If the guest moves the window over a BAR later, it has done that itself. */
+static bool is_in_ecam(struct domain *d, uint64_t first, uint64_t last)
+{
+    struct vpci_domain *vd = vpci_domain(d);
+    struct rvpci_mch_window window = {};
+
+    if ( vd && vd->mch )
+    {
+        spin_lock(&vd->mch_lock);
+        rvpci_mch_state(vd->mch, &window);
+        spin_unlock(&vd->mch_lock);
+    }
+
+    return window.size && PFN_DOWN(window.base) <= last &&
+           PFN_DOWN(window.base + window.size - 1) >= first;
+}
+
 bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last)
 {
     struct domain *d = domain;
@@ -204,7 +221,8 @@ bool rvpci_host_may_place(void *domain, uint64_t first, uint64_t last)
     if ( !list_empty(&d->arch.hvm.mmcfg_regions) )
         return false;
 
-    return !is_in_memory_map(d, first, last) && is_hole(d, first, last);
+    return !is_in_ecam(d, first, last) &&
+           !is_in_memory_map(d, first, last) && is_hole(d, first, last);
 }
 
 /*

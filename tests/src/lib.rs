@@ -10,6 +10,7 @@ pub mod given;
 pub mod guest;
 pub mod host;
 pub mod machine;
+pub mod mch;
 pub mod model;
 pub mod oracle;
 pub mod p2m;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use capabilities::Sbdf;
 use tests::random::Random;
-use vpci::{Domain, DomainError, Handle, Kind, Owner, Pages, Slot, Window, find_slot, find_window};
+use vpci::{
+    Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Pages, Server, Slot, Window, find_slot,
+    find_window, may_forward,
+};
 use zerocopy::FromZeros;
 
 /// The memory of a domain's tables.
@@ -38,6 +41,14 @@ impl Tables {
         self.domain().set_owner(Sbdf(sbdf), owner)
     }
 
+    fn claim(&mut self, first: u32, last: u32, server: u32) -> Result<(), DomainError> {
+        self.domain().claim(Sbdf(first), Sbdf(last), number(server))
+    }
+
+    fn release(&mut self, first: u32, last: u32, server: u32) {
+        self.domain().release(Sbdf(first), Sbdf(last), number(server));
+    }
+
     fn owner(&self, sbdf: u32) -> Owner {
         find_slot(&self.slots, Sbdf(sbdf)).map_or(Owner::Default, Slot::owner)
     }
@@ -49,6 +60,14 @@ impl Tables {
 
 fn function(handle: u64) -> Owner {
     Owner::Function(Handle(handle))
+}
+
+fn number(server: u32) -> Server {
+    Server::new(server).unwrap()
+}
+
+fn server(server: u32) -> Owner {
+    Owner::Server(number(server))
 }
 
 #[test]
@@ -281,4 +300,156 @@ fn an_address_has_four_parts() {
         assert_eq!(Sbdf::new(parts.0, parts.1, parts.2, parts.3), sbdf);
     }
     assert_eq!(Sbdf::new(0, 0, 0xff, 0xff), Sbdf(0xff), "what is too large keeps its low bits");
+}
+
+#[test]
+fn there_are_eight_servers() {
+    for n in 0..8 {
+        assert_eq!(number(n).number(), n);
+    }
+    for n in [8, 9, 256, u32::MAX] {
+        assert_eq!(Server::new(n), None);
+    }
+}
+
+#[test]
+fn a_claim_has_every_address_of_its_range() {
+    let mut tables = Tables::new(64);
+    tables.claim(0x28, 0x2f, 7).unwrap();
+    tables.claim(0x30, 0x30, 0).unwrap();
+    tables.claim(u32::MAX, u32::MAX, 1).unwrap();
+    for sbdf in 0x28..=0x2f {
+        assert_eq!(tables.owner(sbdf), server(7));
+    }
+    assert_eq!(tables.owner(0x30), server(0));
+    assert_eq!(tables.owner(u32::MAX), server(1));
+    assert_eq!(tables.owner(0x27), Owner::Default);
+    assert_eq!(tables.owner(0x31), Owner::Default);
+    assert_eq!(tables.owners, 10);
+    let slot = find_slot(&tables.slots, Sbdf(0x29)).unwrap();
+    assert_eq!((slot.kind(), slot.handle(), slot.function()), (Kind::Server, Handle(7), None));
+}
+
+#[test]
+fn a_claim_of_what_has_an_owner_is_refused_whole() {
+    for owner in [function(1), Owner::ReadOnly, Owner::Hidden, Owner::HostBridge, server(2), server(3)] {
+        for taken in [0x10, 0x13, 0x17] {
+            let mut tables = Tables::new(256);
+            tables.set(taken, owner).unwrap();
+            assert_eq!(tables.claim(0x10, 0x17, 3), Err(DomainError::Taken));
+            assert_eq!((tables.owner(taken), tables.owners), (owner, 1));
+        }
+    }
+    let mut tables = Tables::new(256);
+    tables.claim(0x10, 0x17, 3).unwrap();
+    for owner in [function(1), Owner::ReadOnly, Owner::Hidden, Owner::HostBridge, server(2)] {
+        assert_eq!(tables.set(0x14, owner), Err(DomainError::Taken));
+    }
+}
+
+#[test]
+fn a_claim_without_room_is_refused_whole() {
+    let mut tables = Tables::new(32);
+    tables.set(0x100, function(1)).unwrap();
+    assert_eq!(tables.claim(0, 7, 1), Err(DomainError::Full));
+    assert_eq!(tables.owners, 1);
+    tables.claim(0, 6, 1).unwrap();
+    assert_eq!(tables.claim(7, 7, 1), Err(DomainError::Full));
+    assert_eq!(tables.owners, 8);
+}
+
+#[test]
+fn a_domain_has_so_many_claims_and_no_more() {
+    let most = u32::try_from(MAX_CLAIMED).unwrap();
+    let mut tables = Tables::new(MAX_CLAIMED * 8);
+    assert_eq!(tables.claim(0, most, 1), Err(DomainError::TooMany));
+    assert_eq!(tables.claim(0, u32::MAX, 1), Err(DomainError::TooMany));
+    tables.set(0xffff, function(1)).unwrap();
+    assert_eq!(tables.claim(0, most - 1, 1), Err(DomainError::TooMany));
+    assert_eq!(tables.owners, 1);
+    tables.claim(0, most - 2, 1).unwrap();
+    assert_eq!(tables.claim(0x8000, 0x8000, 2), Err(DomainError::TooMany));
+    assert_eq!(tables.owners as usize, MAX_CLAIMED);
+}
+
+#[test]
+fn a_release_takes_what_the_server_has_and_nothing_else() {
+    let mut tables = Tables::new(256);
+    tables.claim(0x10, 0x17, 1).unwrap();
+    tables.claim(0x18, 0x1f, 2).unwrap();
+    tables.set(0x20, function(9)).unwrap();
+    tables.set(0, Owner::HostBridge).unwrap();
+    tables.release(0x16, 0x20, 1);
+    assert_eq!(
+        (tables.owner(0x15), tables.owner(0x16), tables.owner(0x17)),
+        (server(1), Owner::Default, Owner::Default)
+    );
+    assert_eq!((tables.owner(0x18), tables.owner(0x20), tables.owners), (server(2), function(9), 16));
+    tables.claim(0x16, 0x17, 2).unwrap();
+    tables.release(0, u32::MAX, 2);
+    assert_eq!(
+        (tables.owner(0x10), tables.owner(0x16), tables.owner(0x1f)),
+        (server(1), Owner::Default, Owner::Default)
+    );
+    tables.release(0, u32::MAX, 1);
+    assert_eq!((tables.owner(0), tables.owner(0x20), tables.owners), (Owner::HostBridge, function(9), 2));
+}
+
+#[test]
+fn random_claims_against_a_map() {
+    let mut random = Random::new(0x636c_6169);
+    for round in 0..300 {
+        let size = 16usize << random.below(6);
+        let mut tables = Tables::new(size);
+        let mut model: HashMap<u32, Owner> = HashMap::new();
+        for _ in 0..200 {
+            let clustered = random.one_in(2);
+            let first = random_sbdf(&mut random, clustered);
+            let last = first.saturating_add(random.below(9));
+            let range = first..=last;
+            let id = random.below(8);
+            if random.one_in(3) {
+                tables.release(first, last, id);
+                model.retain(|sbdf, owner| !range.contains(sbdf) || *owner != server(id));
+            } else if random.one_in(8) {
+                tables.release(0, u32::MAX, id);
+                model.retain(|_, owner| *owner != server(id));
+            } else {
+                let expected = if range.clone().any(|sbdf| model.contains_key(&sbdf)) {
+                    Err(DomainError::Taken)
+                } else if (model.len() + range.clone().count()) * 4 > size {
+                    Err(DomainError::Full)
+                } else {
+                    Ok(())
+                };
+                assert_eq!(tables.claim(first, last, id), expected, "round {round}");
+                if expected.is_ok() {
+                    model.extend(range.map(|sbdf| (sbdf, server(id))));
+                }
+            }
+            check(&tables, &model);
+        }
+    }
+}
+
+#[test]
+fn claims_are_taken_over() {
+    let mut small = Tables::new(16);
+    small.claim(8, 10, 5).unwrap();
+    small.set(0, Owner::HostBridge).unwrap();
+    let mut large = Tables::new(32);
+    large.domain().take_over(&small.domain()).unwrap();
+    assert_eq!((large.owner(0), large.owner(8), large.owner(10)), (Owner::HostBridge, server(5), server(5)));
+}
+
+#[test]
+fn what_a_server_is_asked_for_is_within_a_dword() {
+    for offset in 0..0x1010 {
+        for bytes in 0..=16 {
+            let within = [1, 2, 4].contains(&bytes) && offset / 4 == (offset + bytes - 1) / 4;
+            assert_eq!(may_forward(offset, bytes, true), within && offset < 0x1000, "{bytes} at {offset:#x}");
+            assert_eq!(may_forward(offset, bytes, false), within && offset < 0x100, "{bytes} at {offset:#x}");
+        }
+    }
+    assert!(!may_forward(u32::MAX, 4, true) && !may_forward(0, u32::MAX, true));
 }

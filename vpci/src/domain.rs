@@ -1,6 +1,6 @@
 //! Who owns an address: functions by [`Sbdf`], trapped pages by frame.
 
-use capabilities::Sbdf;
+use capabilities::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE, Sbdf};
 use zerocopy::FromZeros;
 
 use crate::Pages;
@@ -21,6 +21,30 @@ pub enum Owner {
     ReadOnly,
     /// Nobody: reads as all ones, writes are dropped.
     Hidden,
+    /// The host bridge of a chipset, which is no device of the machine.
+    HostBridge,
+    /// A device-model server outside, by its number.
+    Server(Server),
+}
+
+/// The number of a device-model server, 0 to 7.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub struct Server(u8);
+
+impl Server {
+    /// The server `number`, if it can have that: as many as Xen has (`MAX_NR_IOREQ_SERVERS`).
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        // CAST: below 8.
+        if number < 8 { Some(Self(number as u8)) } else { None }
+    }
+
+    /// Its number, 0 to 7.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0 as u32 // CAST: widening.
+    }
 }
 
 /// What an owner is, as a number that C shares.
@@ -35,6 +59,10 @@ pub enum Kind {
     ReadOnly = 2,
     /// [`Owner::Hidden`].
     Hidden = 3,
+    /// [`Owner::HostBridge`].
+    HostBridge = 4,
+    /// [`Owner::Server`]: a number above [`Server`]'s.
+    Server = 8,
 }
 
 /// A place in the table of owners.
@@ -61,7 +89,7 @@ impl Slot {
         self.kind
     }
 
-    /// The handle of a function; 0 for any other owner.
+    /// The handle of a function, the number of a server; 0 for any other owner.
     #[must_use]
     pub const fn handle(&self) -> Handle {
         Handle(self.handle)
@@ -75,6 +103,8 @@ impl Slot {
             Kind::Function => Owner::Function(Handle(self.handle)),
             Kind::ReadOnly => Owner::ReadOnly,
             Kind::Hidden => Owner::Hidden,
+            Kind::HostBridge => Owner::HostBridge,
+            Kind::Server => Owner::Server(Server(self.handle as u8)), // CAST: below 8.
         }
     }
 }
@@ -95,7 +125,12 @@ pub enum DomainError {
     Taken,
     /// The memory given holds no more owners.
     Full,
+    /// No domain has so many owners ([`MAX_CLAIMED`]).
+    TooMany,
 }
+
+/// Owners in a domain beyond which servers can claim nothing more: sixteen buses of 256 functions.
+pub const MAX_CLAIMED: usize = 4096;
 
 /// Places in the table for each owner: with so few in use, a search ends at its first probe nearly always.
 const SPARE: usize = 4;
@@ -147,6 +182,16 @@ pub fn find_free(slots: &[Slot]) -> Option<Sbdf> {
     (1..32).find(|device| free(*device)).map(|device| Sbdf(device << 3))
 }
 
+/// Whether a device-model server can be asked for `bytes` at `offset` of a function: 1, 2 or 4 bytes inside one dword, of
+/// the first 256 bytes unless it knows `extended` registers.
+///
+/// Work: constant.
+#[must_use]
+pub const fn may_forward(offset: u32, bytes: u32, extended: bool) -> bool {
+    let end = if extended { EXTENDED_CONFIG_SIZE } else { CONFIG_SIZE } as u32; // CAST: widening.
+    offset < end && matches!(bytes, 1 | 2 | 4) && (offset & 3) + bytes <= 4
+}
+
 /// The number of the place of `sbdf`, or of the empty one where it would be.
 fn position(slots: &[Slot], sbdf: Sbdf) -> usize {
     let mut at = home(sbdf, slots.len());
@@ -178,12 +223,14 @@ impl Domain<'_> {
             Owner::Function(Handle(handle)) => (Kind::Function, handle),
             Owner::ReadOnly => (Kind::ReadOnly, 0),
             Owner::Hidden => (Kind::Hidden, 0),
+            Owner::HostBridge => (Kind::HostBridge, 0),
+            Owner::Server(Server(number)) => (Kind::Server, u64::from(number)),
         };
-        let full = (*self.owners as usize + 1) * SPARE > self.slots.len(); // CAST: widening.
+        let full = !self.has_room(1);
         let at = position(self.slots, sbdf);
         let slot = self.slots.get_mut(at).ok_or(DomainError::Full)?;
         if slot.kind != Kind::Empty {
-            return if slot.owner() == owner { Ok(()) } else { Err(DomainError::Taken) };
+            return if (slot.kind, slot.handle) == (kind, handle) { Ok(()) } else { Err(DomainError::Taken) };
         }
         if full {
             return Err(DomainError::Full);
@@ -191,6 +238,49 @@ impl Domain<'_> {
         *slot = Slot { sbdf: sbdf.0, kind, handle };
         *self.owners += 1;
         Ok(())
+    }
+
+    /// Whether there is room for `more` owners.
+    fn has_room(&self, more: usize) -> bool {
+        (*self.owners as usize + more) * SPARE <= self.slots.len() // CAST: widening.
+    }
+
+    /// Makes `server` the owner of `first` to `last`, which have none: of all or of none.
+    ///
+    /// Work: a search for each address, of which there are at most [`MAX_CLAIMED`].
+    ///
+    /// # Errors
+    ///
+    /// Too many for any domain ([`DomainError::TooMany`]), one has an owner ([`DomainError::Taken`]), or there is no
+    /// room ([`DomainError::Full`]).
+    pub fn claim(&mut self, first: Sbdf, last: Sbdf, server: Server) -> Result<(), DomainError> {
+        let count = last.0.saturating_sub(first.0) as usize + 1; // CAST: widening.
+        if count + *self.owners as usize > MAX_CLAIMED {
+            return Err(DomainError::TooMany);
+        }
+        if (first.0..=last.0).any(|sbdf| find_slot(self.slots, Sbdf(sbdf)).is_some()) {
+            return Err(DomainError::Taken);
+        }
+        if !self.has_room(count) {
+            return Err(DomainError::Full);
+        }
+        (first.0..=last.0).try_for_each(|sbdf| self.set_owner(Sbdf(sbdf), Owner::Server(server)))
+    }
+
+    /// Takes from `server` what it has of `first` to `last`.
+    ///
+    /// Work: linear in the size of the table, whatever the range.
+    pub fn release(&mut self, first: Sbdf, last: Sbdf, server: Server) {
+        let mut at = 0;
+        while let Some(slot) = self.slots.get(at) {
+            let claimed = (first.0..=last.0).contains(&slot.sbdf) && slot.owner() == Owner::Server(server);
+            if claimed {
+                // What moves up comes from behind, or from places that were looked at.
+                self.remove(Sbdf(slot.sbdf));
+            } else {
+                at += 1;
+            }
+        }
     }
 
     /// Empties the place of `sbdf` and moves up what was put behind it for want of a better place.

@@ -354,9 +354,8 @@ impl Function<'_> {
 #[inline]
 pub fn read_virtual(state: &State, registers: &[Register], access: Access) -> Option<u32> {
     let register = registers.get(state.index.register(access.dword())?)?;
-    let mask = access.value_mask();
-    let virt = register.hardware & mask << access.shift() == 0;
-    virt.then(|| (register.value & !register.hidden) >> access.shift() & mask)
+    let virt = register.hardware & access.value_mask() << access.shift() == 0;
+    virt.then(|| register.load(access))
 }
 
 /// The short way of [`Function::write`]: one lookup, if the whole dword is virtual, nothing comes of writing it, and no

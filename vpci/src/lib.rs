@@ -1,8 +1,9 @@
 //! In-hypervisor mediation of PCI configuration space.
 //!
 //! A [`Function`] is a PCI function under mediation: a map from dwords to [`Register`]s, the state behind them, and
-//! the effects of writing some of them. A [`Domain`] routes an [`Sbdf`](capabilities::Sbdf) to its owner. Both live
-//! in memory that the caller provides; the only contact with the world is the [`Host`].
+//! the effects of writing some of them. An [`Emulated`] is one that no device is behind. A [`Domain`] routes an
+//! [`Sbdf`](capabilities::Sbdf) to its owner. All live in memory that the caller provides; the only contact with the
+//! world is the [`Host`].
 //!
 //! "PCIe" is the PCI Express Base Specification 6.0.
 #![no_std]
@@ -12,6 +13,7 @@ mod audit;
 mod bar;
 mod command;
 mod domain;
+mod emulated;
 mod function;
 mod guest;
 mod guest_bar;
@@ -32,7 +34,11 @@ mod rom;
 pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
 pub use audit::Record;
 pub use bar::{Bar, BarKind};
-pub use domain::{Domain, DomainError, Handle, Kind, Owner, Slot, Window, find_free, find_slot, find_window};
+pub use domain::{
+    Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Server, Slot, Window, find_free, find_slot,
+    find_window, may_forward,
+};
+pub use emulated::Emulated;
 pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};
 pub use host::{Host, HostError, Message, Pirq};
 pub use map::{DefineError, Definition, Source};

@@ -1,6 +1,6 @@
 //! One mediated dword.
 
-use capabilities::Lanes;
+use capabilities::{Access, Lanes};
 use zerocopy::FromZeros;
 
 /// What a write to a register does beyond storing bits.
@@ -119,6 +119,12 @@ impl Register {
     #[inline]
     pub(crate) const fn keeps(&self, data: u32, mask: u32) -> bool {
         (data ^ self.value) & mask & !(self.write | self.clear | self.hidden) != 0
+    }
+
+    /// What `access` reads of the virtual bits.
+    #[inline]
+    pub(crate) const fn load(&self, access: Access) -> u32 {
+        (self.value & !self.hidden) >> access.shift() & access.value_mask()
     }
 
     /// A write by the domain to the bits under `mask`, all of them virtual.

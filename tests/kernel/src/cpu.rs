@@ -79,6 +79,14 @@ pub(crate) fn port_write(port: u16, bytes: u32, value: u32) {
     }
 }
 
+/// Reads a port's dwords into a buffer's page with one string instruction.
+pub(crate) fn port_read_string(port: u16, to: u64, count: u64) {
+    // SAFETY: the buffer is not Rust's memory.
+    unsafe {
+        asm!("rep insd", in("dx") port, inout("rcx") count => _, inout("rdi") to => _, options(nostack));
+    }
+}
+
 /// Where the page tables are.
 pub(crate) fn page_root() -> u64 {
     let root: u64;

@@ -7,6 +7,7 @@
 //! - `role=guest`, a guest with devices: it works with them. With `firmware` it places their BARs first, with `hostile` it then
 //!   tries what must not work, with `hammer` it does so from two vCPUs at once, with `die` it ends with its devices in use, with
 //!   `stay` it does not end. `shows=OFFSET:VALUE` and `ids=VALUE` (hexadecimal) say what a device's own bytes have to be.
+//! - `role=q35`, a guest behind the Q35 host bridge: see `suite/q35`.
 #![no_std]
 #![no_main]
 
@@ -60,11 +61,14 @@ extern "C" fn start(info: u64) -> ! {
                 .map(|(at, value)| (number(at) as u16, number(value))),
         });
     }
+    if has("role=q35") {
+        suite::q35::run(info, line);
+    }
     let passed = report::done();
     if has("die") {
         xen::shutdown(Reason::Crash);
     }
-    while has("stay") {
+    while has("stay") || has("save") {
         cpu::halt();
     }
     // The hardware domain's power is the machine's: without -no-reboot's exit, QEMU would stay.

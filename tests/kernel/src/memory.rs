@@ -197,6 +197,7 @@ pub(crate) fn unaligned_read(address: u64, bytes: u32) -> u64 {
     reach(address);
     let value: u64;
     match bytes {
+        1 => value = u64::from(read8(address)),
         // SAFETY: mapped, and not Rust's memory. An instruction, since Rust's own accesses have to be aligned.
         2 => unsafe {
             asm!("movzx {0:e}, word ptr [{1}]", out(reg) value, in(reg) address, options(nostack));
@@ -214,11 +215,33 @@ pub(crate) fn unaligned_write(address: u64, bytes: u32, value: u64) {
     assert_foreign(address, u64::from(bytes));
     reach(address);
     match bytes {
+        1 => write8(address, value as u8),
         // SAFETY: mapped, and not Rust's memory. An instruction, since Rust's own accesses have to be aligned.
         2 => unsafe { asm!("mov [{1}], {0:x}", in(reg) value, in(reg) address, options(nostack)) },
         // SAFETY: as above.
         4 => unsafe { asm!("mov [{1}], {0:e}", in(reg) value, in(reg) address, options(nostack)) },
         // SAFETY: as above.
         _ => unsafe { asm!("mov [{1}], {0}", in(reg) value, in(reg) address, options(nostack)) },
+    }
+}
+
+/// Copies with one string instruction, so many dwords or qwords. One side is a buffer's pages, the other one a device's registers.
+pub(crate) fn copy_string(from: u64, to: u64, count: u64, bytes: u64) {
+    for address in [from, to] {
+        let heap = HEAP.0.get() as u64..HEAP.0.get() as u64 + (HEAP_PAGES * PAGE) as u64;
+        if !heap.contains(&address) {
+            assert_foreign(address, bytes * count);
+            reach(address);
+        }
+    }
+    match bytes {
+        // SAFETY: both are mapped, and neither is Rust's memory.
+        4 => unsafe {
+            asm!("rep movsd", inout("rcx") count => _, inout("rsi") from => _, inout("rdi") to => _, options(nostack));
+        },
+        // SAFETY: as above.
+        _ => unsafe {
+            asm!("rep movsq", inout("rcx") count => _, inout("rsi") from => _, inout("rdi") to => _, options(nostack));
+        },
     }
 }

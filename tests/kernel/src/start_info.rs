@@ -34,6 +34,14 @@ impl StartInfo {
         (read32(self.0 + 12) != 0).then(|| Module { address: read64(list) })
     }
 
+    /// Where RAM ends, by the memory map.
+    pub(crate) fn memory_end(self) -> u64 {
+        const RAM: u32 = 1;
+        let (map, entries) = (read64(self.0 + 40), u64::from(read32(self.0 + 48)));
+        let all = (0..entries).map(|n| map + 24 * n).filter(|entry| read32(entry + 16) == RAM);
+        all.map(|entry| read64(entry) + read64(entry + 8)).max().unwrap_or(0)
+    }
+
     /// Finds a table by its signature, through the root pointer (ACPI 6.5, 5.2.5.3) and the XSDT (5.2.8).
     pub(crate) fn acpi_table(self, signature: [u8; 4]) -> Result<u64, Fault> {
         let root = read64(self.0 + 32);

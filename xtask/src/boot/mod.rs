@@ -17,6 +17,7 @@ mod initramfs;
 mod kernel;
 mod machine;
 mod protocol;
+mod q35;
 mod regression;
 mod report;
 mod session;
@@ -51,10 +52,13 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Which::Both)]
     iommu: Which,
     /// Start guests that own the devices, instead of driving them in dom0.
-    #[arg(long, conflicts_with_all = ["compare", "c_vpci", "quick"])]
+    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
     guest: bool,
+    /// Start guests that have the Q35's host bridge and ECAM, beside device models of their own.
+    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
+    q35: bool,
     /// Of the guests' rows only this one, beside the first; may be repeated.
-    #[arg(long, value_name = "NAME", requires = "guest")]
+    #[arg(long, value_name = "NAME", requires = "guests")]
     row: Vec<String>,
     /// Build Xen with its assertions.
     #[arg(long)]
@@ -62,9 +66,9 @@ pub(crate) struct Args {
     /// Each device once, without unbinding, resetting and removing.
     #[arg(long)]
     quick: bool,
-    /// Seconds that a boot may take.
-    #[arg(long, default_value_t = 600)]
-    timeout: u64,
+    /// Seconds that a boot may take; 600 if not given, 900 with --q35, where a device model is asked thousands of times.
+    #[arg(long)]
+    timeout: Option<u64>,
     /// How often a boot is tried where QEMU delivered an interrupt twice, as it does now and then on a busy machine.
     #[arg(long, default_value_t = 3)]
     attempts: u32,
@@ -113,16 +117,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let options = |rust| Options { tree: args.xen.clone().filter(|_| rust), rust, debug: args.debug };
     if let Some(scope) = args.kernel {
-        let timeout = Duration::from_secs(args.timeout.min(90));
+        let timeout = Duration::from_secs(args.timeout.unwrap_or(90).min(90));
         return regression::run(&options(true), scope, iommus, timeout, args.json);
     }
     let kernel = Kernel::get()?;
-    let limits = Limits { whole: Duration::from_secs(args.timeout), silence: Duration::from_secs(60) };
-    if args.guest {
-        // The loader says nothing while it copies a kernel, page by page: minutes on a busy machine.
-        let limits = Limits { silence: Duration::from_secs(180), ..limits };
+    // The loader says nothing while it copies a kernel, page by page: minutes on a busy machine.
+    let guests = args.guest || args.q35;
+    let silence = Duration::from_secs(if guests { 180 } else { 60 });
+    let whole = Duration::from_secs(args.timeout.unwrap_or(if args.q35 { 900 } else { 600 }));
+    let limits = Limits { whole, silence };
+    if guests {
+        let table = if args.q35 { q35::TABLE } else { guest::rows::TABLE };
         let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
         return guest::run(&guest::Plan {
+            table,
             xen,
             kernel: &kernel,
             iommus,

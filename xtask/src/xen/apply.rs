@@ -1,7 +1,8 @@
 //! Puts the library into a Xen source tree and takes it out again.
 //!
 //! Xen's own vPCI stays where it is and is no longer compiled: one word of one line of `xen/drivers/Makefile` names our
-//! directory instead. What else a guest with devices needs of Xen's own files are five lines, which `docs/xen.md` explains.
+//! directory instead. What else a guest with devices, or with an MCH, needs of Xen's own files are a few lines, which
+//! `docs/xen.md` explains.
 
 use std::{
     collections::BTreeMap,
@@ -24,40 +25,95 @@ struct Hook {
 }
 
 enum Change {
-    /// The line becomes this one.
-    Becomes(&'static str),
-    /// This line goes behind it.
-    Then(&'static str),
-    /// This line goes in front of it.
-    First(&'static str),
+    /// The line becomes these.
+    Becomes(&'static [&'static str]),
+    /// These lines go behind it.
+    Then(&'static [&'static str]),
+    /// These lines go in front of it.
+    First(&'static [&'static str]),
 }
 
-/// The declarations that the hooks need, from `xen/arch/x86/`.
-const INCLUDE: &str = "#include \"../../drivers/vpci-rs/hooks.h\"";
-
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 6] = [
+const HOOKS: [Hook; 15] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
-        change: Change::Becomes("obj-$(CONFIG_HAS_VPCI) += vpci-rs/"),
+        change: Change::Becomes(&["obj-$(CONFIG_HAS_VPCI) += vpci-rs/"]),
     },
-    Hook { file: "xen/arch/x86/domain.c", line: "#include <asm/pv/mm.h>", change: Change::Then(INCLUDE) },
+    Hook {
+        file: "xen/include/xen/sched.h",
+        line: "#include <xen/vpci.h>",
+        change: Change::Then(&["#include \"../../drivers/vpci-rs/hooks.h\""]),
+    },
+    Hook {
+        file: "xen/include/public/arch-x86/hvm/save.h",
+        line: "#define HVM_SAVE_CODE_MAX 20",
+        change: Change::Becomes(&["#define HVM_SAVE_CODE_MAX 21"]),
+    },
+    Hook {
+        file: "xen/arch/x86/domain.c",
+        line: "             (emflags & ~X86_EMU_USE_PIRQ) !=",
+        change: Change::Becomes(&["             (emflags & ~(X86_EMU_USE_PIRQ | X86_EMU_Q35)) !="]),
+    },
     Hook {
         file: "xen/arch/x86/domain.c",
         line: "             emflags != X86_EMU_LAPIC )",
-        change: Change::Becomes("             (emflags & ~X86_EMU_VPCI) != X86_EMU_LAPIC )"),
+        change: Change::Becomes(&[
+            "             (emflags & ~(X86_EMU_VPCI | X86_EMU_Q35)) != X86_EMU_LAPIC )",
+        ]),
     },
     Hook {
         file: "xen/arch/x86/domain.c",
-        line: "    xfree(d->arch.e820);",
-        change: Change::First("    vpci_domain_destroy(d);"),
+        line: "    if ( emflags & ~XEN_X86_EMU_ALL )",
+        change: Change::Becomes(&["    if ( emflags & ~(XEN_X86_EMU_ALL | X86_EMU_Q35) )"]),
     },
-    Hook { file: "xen/arch/x86/domctl.c", line: "#include <asm/io_apic.h>", change: Change::Then(INCLUDE) },
     Hook {
         file: "xen/arch/x86/domctl.c",
         line: "        ret = -ENOSYS;",
-        change: Change::Becomes("        ret = vpci_domctl(domctl, d, &copyback);"),
+        change: Change::Becomes(&["        ret = vpci_domctl(domctl, d, &copyback);"]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/hvm.c",
+        line: "    register_vpci_portio_handler(d);",
+        change: Change::Becomes(&["    if ( (rc = vpci_domain_init(d)) != 0 )", "        goto fail1;"]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/hvm.c",
+        line: "    msixtbl_pt_cleanup(d);",
+        change: Change::First(&["    vpci_domain_destroy(d);"]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/ioreq.c",
+        line: "    if ( p->type == IOREQ_TYPE_PIO &&",
+        change: Change::First(&[
+            "    if ( vpci_is_config(d, p) )",
+            "        return vpci_config_ioreq(d, p, type, addr);",
+        ]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/emulate.c",
+        line: "    switch ( vio->req.state )",
+        change: Change::First(&["    if ( vpci_by_element(&p) )", "        return X86EMUL_UNHANDLEABLE;"]),
+    },
+    Hook {
+        file: "xen/arch/x86/hvm/emulate.c",
+        line: "        /* Have we already done this chunk? */",
+        change: Change::First(&["        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);"]),
+    },
+    Hook {
+        file: "xen/common/ioreq.c",
+        line: "    arch_ioreq_server_destroy(s);",
+        change: Change::Then(&["    vpci_remove_server(d, id);"]),
+    },
+    Hook {
+        file: "xen/common/ioreq.c",
+        line: "    rc = rangeset_add_range(r, start, end);",
+        change: Change::Becomes(&["    rc = vpci_add_range(d, id, type, r, start, end);"]),
+    },
+    Hook {
+        file: "xen/common/ioreq.c",
+        line: "    rc = rangeset_remove_range(r, start, end);",
+        change: Change::Becomes(&["    rc = vpci_remove_range(d, id, type, r, start, end);"]),
     },
 ];
 
@@ -159,9 +215,9 @@ impl Hook {
     /// The lines as they are in Xen, and as they are with the hook.
     fn lines(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let with = match self.change {
-            Change::Becomes(line) => vec![line],
-            Change::Then(line) => vec![self.line, line],
-            Change::First(line) => vec![line, self.line],
+            Change::Becomes(lines) => lines.to_vec(),
+            Change::Then(lines) => [&[self.line], lines].concat(),
+            Change::First(lines) => [lines, &[self.line]].concat(),
         };
         (vec![self.line], with)
     }
@@ -175,8 +231,8 @@ impl Hook {
         };
         let (at, length) = match (places(&with).as_slice(), places(&without).as_slice()) {
             // Where a line is inserted, the one beside it is still there.
-            (&[at], rest) if rest.len() + 1 == with.len() => (at, with.len()),
-            (&[], &[at]) => (at, 1),
+            (&[at], rest) if rest.len() == usize::from(with.contains(&self.line)) => (at, with.len()),
+            (&[], &[at]) => (at, without.len()),
             _ => return None,
         };
         let now = if applied { with } else { without };
@@ -216,35 +272,50 @@ fn variable<'a>(makefile: &'a str, name: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    const MAKEFILE: &str = "obj-y += char/\nobj-$(CONFIG_HAS_VPCI) += vpci/\nobj-$(CONFIG_ACPI) += acpi/\n";
-    const DOMAIN: &str = "\
-#include <asm/pv/domain.h>
-#include <asm/pv/mm.h>
-#include <asm/spec_ctrl.h>
+    /// Xen's files, as far as hooks go.
+    const XEN: [(&str, &str); 9] = [
+        (
+            "drivers/Makefile",
+            "obj-y += char/\nobj-$(CONFIG_HAS_VPCI) += vpci/\nobj-$(CONFIG_ACPI) += acpi/\n",
+        ),
+        ("include/xen/sched.h", "#include <xen/vpci.h>\n#include <xen/wait.h>\n"),
+        ("include/public/arch-x86/hvm/save.h", "/* Largest */\n#define HVM_SAVE_CODE_MAX 20\n\n#endif\n"),
+        (
+            "arch/x86/domain.c",
+            "             (emflags & ~X86_EMU_USE_PIRQ) !=\n             emflags != X86_EMU_LAPIC )\n\n    if ( emflags & ~XEN_X86_EMU_ALL )\n",
+        ),
+        ("arch/x86/domctl.c", "    default:\n        ret = -ENOSYS;\n        break;\n"),
+        (
+            "arch/x86/hvm/hvm.c",
+            "{\n    register_vpci_portio_handler(d);\n\n    ioreq_domain_init(d);\n}\n    msixtbl_pt_cleanup(d);\n",
+        ),
+        ("arch/x86/hvm/ioreq.c", "\n    if ( p->type == IOREQ_TYPE_PIO &&\n         CF8_ENABLED(cf8) )\n"),
+        (
+            "arch/x86/hvm/emulate.c",
+            "    switch ( vio->req.state )\n    {\n        /* Have we already done this chunk? */\n        if ( offset )\n",
+        ),
+        (
+            "common/ioreq.c",
+            "    arch_ioreq_server_destroy(s);\n\n    rc = rangeset_add_range(r, start, end);\n    rc = rangeset_remove_range(r, start, end);\n",
+        ),
+    ];
 
-static bool emulation_flags_ok(void)
-{
-             emflags != X86_EMU_LAPIC )
-            return false;
-}
-
-{
-    xfree(d->arch.e820);
-}
-";
-    const DOMCTL: &str = "#include <asm/io_apic.h>\n\n    default:\n        ret = -ENOSYS;\n        break;\n";
+    fn xen(name: &str) -> &'static str {
+        XEN.iter().find(|(file, _)| *file == name).unwrap().1
+    }
 
     fn tree(minor: u32) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("xen/drivers/vpci")).unwrap();
-        fs::create_dir_all(dir.path().join("xen/arch/x86")).unwrap();
+        let xen = dir.path().join("xen");
+        fs::create_dir_all(xen.join("drivers/vpci")).unwrap();
         let version =
             format!("# edit here\nexport XEN_VERSION       = 4\nexport XEN_SUBVERSION    = {minor}\n");
-        fs::write(dir.path().join("xen/Makefile"), version).unwrap();
-        fs::write(dir.path().join("xen/drivers/Makefile"), MAKEFILE).unwrap();
-        fs::write(dir.path().join("xen/arch/x86/domain.c"), DOMAIN).unwrap();
-        fs::write(dir.path().join("xen/arch/x86/domctl.c"), DOMCTL).unwrap();
-        fs::write(dir.path().join("xen/drivers/vpci/vpci.c"), "int x;\n").unwrap();
+        fs::write(xen.join("Makefile"), version).unwrap();
+        for (name, text) in XEN {
+            fs::create_dir_all(xen.join(name).parent().unwrap()).unwrap();
+            fs::write(xen.join(name), text).unwrap();
+        }
+        fs::write(xen.join("drivers/vpci/vpci.c"), "int x;\n").unwrap();
         dir
     }
 
@@ -277,20 +348,65 @@ static bool emulation_flags_ok(void)
         assert!(!glue().apply(dir.path()).unwrap());
         assert_eq!(first, files(dir.path()));
         let text = |name: &str| fs::read_to_string(dir.path().join("xen").join(name)).unwrap();
-        assert_eq!(text("drivers/Makefile"), MAKEFILE.replace("vpci/", "vpci-rs/"));
-        assert_eq!(
-            text("arch/x86/domain.c"),
-            DOMAIN
-                .replace("mm.h>\n", "mm.h>\n#include \"../../drivers/vpci-rs/hooks.h\"\n")
-                .replace("emflags !=", "(emflags & ~X86_EMU_VPCI) !=")
-                .replace("    xfree", "    vpci_domain_destroy(d);\n    xfree")
-        );
-        assert_eq!(
-            text("arch/x86/domctl.c"),
-            DOMCTL
-                .replace("apic.h>\n", "apic.h>\n#include \"../../drivers/vpci-rs/hooks.h\"\n")
-                .replace("-ENOSYS", "vpci_domctl(domctl, d, &copyback)")
-        );
+        for (name, changes) in [
+            ("drivers/Makefile", &[("vpci/", "vpci-rs/")][..]),
+            (
+                "include/xen/sched.h",
+                &[("vpci.h>\n", "vpci.h>\n#include \"../../drivers/vpci-rs/hooks.h\"\n")],
+            ),
+            ("include/public/arch-x86/hvm/save.h", &[("MAX 20", "MAX 21")]),
+            (
+                "arch/x86/domain.c",
+                &[
+                    ("~X86_EMU_USE_PIRQ)", "~(X86_EMU_USE_PIRQ | X86_EMU_Q35))"),
+                    (" emflags != X86", " (emflags & ~(X86_EMU_VPCI | X86_EMU_Q35)) != X86"),
+                    ("~XEN_X86_EMU_ALL", "~(XEN_X86_EMU_ALL | X86_EMU_Q35)"),
+                ],
+            ),
+            ("arch/x86/domctl.c", &[("-ENOSYS", "vpci_domctl(domctl, d, &copyback)")]),
+            (
+                "arch/x86/hvm/hvm.c",
+                &[
+                    (
+                        "    register_vpci_portio_handler(d);\n",
+                        "    if ( (rc = vpci_domain_init(d)) != 0 )\n        goto fail1;\n",
+                    ),
+                    ("    msixtbl", "    vpci_domain_destroy(d);\n    msixtbl"),
+                ],
+            ),
+            (
+                "arch/x86/hvm/ioreq.c",
+                &[(
+                    "    if ( p->type",
+                    "    if ( vpci_is_config(d, p) )\n        return vpci_config_ioreq(d, p, type, addr);\n    if ( p->type",
+                )],
+            ),
+            (
+                "arch/x86/hvm/emulate.c",
+                &[
+                    (
+                        "    switch",
+                        "    if ( vpci_by_element(&p) )\n        return X86EMUL_UNHANDLEABLE;\n    switch",
+                    ),
+                    (
+                        "        /*",
+                        "        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);\n        /*",
+                    ),
+                ],
+            ),
+            (
+                "common/ioreq.c",
+                &[
+                    ("destroy(s);\n", "destroy(s);\n    vpci_remove_server(d, id);\n"),
+                    ("rangeset_add_range(r", "vpci_add_range(d, id, type, r"),
+                    ("rangeset_remove_range(r", "vpci_remove_range(d, id, type, r"),
+                ],
+            ),
+        ] {
+            let expected =
+                changes.iter().fold(xen(name).to_owned(), |text, (from, to)| text.replace(from, to));
+            assert_eq!(text(name), expected);
+        }
         assert!(dir.path().join("xen/drivers/vpci-rs/a.c").exists());
     }
 
@@ -335,11 +451,11 @@ static bool emulation_flags_ok(void)
     fn applies_what_an_earlier_version_left_out() {
         let dir = tree(20);
         let makefile = dir.path().join("xen/drivers/Makefile");
-        fs::write(&makefile, MAKEFILE.replace("vpci/", "vpci-rs/")).unwrap();
+        fs::write(&makefile, xen("drivers/Makefile").replace("vpci/", "vpci-rs/")).unwrap();
         assert!(glue().apply(dir.path()).unwrap());
         assert!(!glue().apply(dir.path()).unwrap());
         assert!(remove(dir.path()).unwrap());
-        assert_eq!(fs::read_to_string(makefile).unwrap(), MAKEFILE);
+        assert_eq!(fs::read_to_string(makefile).unwrap(), xen("drivers/Makefile"));
     }
 
     #[test]

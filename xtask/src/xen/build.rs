@@ -44,7 +44,17 @@ impl Build {
             }
             None => unpack(&name)?,
         };
-        let changed = options.rust && Glue::build()?.apply(&tree)?;
+        let changed = options.rust && {
+            let glue = Glue::build()?;
+            match glue.apply(&tree) {
+                // An earlier version may have changed other lines of a tree of our own.
+                Err(_) if options.tree.is_none() => {
+                    fs::remove_dir_all(&tree)?;
+                    glue.apply(&unpack(&name)?)?
+                }
+                applied => applied?,
+            }
+        };
         let log = run::directory(run::target().join("boot/logs"))?.join(format!("xen-build-{name}.log"));
         let _ = fs::remove_file(&log);
         // In a tree of our own only we change something: where nothing did, `make` has nothing to find out.

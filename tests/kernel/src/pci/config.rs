@@ -30,8 +30,8 @@ impl fmt::Display for Address {
     }
 }
 
-const CONFIG_ADDRESS: u16 = 0xcf8;
-const CONFIG_DATA: u16 = 0xcfc;
+pub(crate) const CONFIG_ADDRESS: u16 = 0xcf8;
+pub(crate) const CONFIG_DATA: u16 = 0xcfc;
 const ENABLE: u32 = 1 << 31;
 
 /// A way to configuration space.

@@ -5,5 +5,6 @@ mod firmware;
 pub(crate) mod guest;
 mod hammer;
 mod hostile;
+pub(crate) mod q35;
 pub(crate) mod toolstack;
 mod worker;

@@ -1,15 +1,22 @@
 #!/bin/busybox sh
-# dom0's first process for `cargo xtask boot --guest`: starts guests and reports (see common.sh). What the loader prints goes out
-# as `note guest ROW ROUND LINE`. /rows has a line for each row of the table: MODE NAME TIMES OPTIONS. MODE is `with` for guests
-# that run beside those of the next line, `back` for guests after which dom0 drives their device again.
+# dom0's first process for `cargo xtask boot --guest` and `--q35`: starts guests and reports (see common.sh). What the loader
+# prints goes out as `note guest ROW ROUND LINE`. /rows has a line for each row of the table: MODE NAME TIMES OPTIONS. MODE is
+# `with` for guests that run beside those of the next line, `back` for guests after which dom0 drives their device again. Before
+# it, a line for each of its servers (see servers.sh).
 
 . /common.sh
+. /servers.sh
 
 # launch NAME ROUND OPTION...
 launch() {
     row=$1 round=$2
     shift 2
-    loader run "$@" >"/tmp/$row.$round" 2>&1
+    if exists "/tmp/servers.$row"; then
+        served "$row" "$round" "$@"
+        said "$row" "$round"
+    else
+        loader run "$@" >"/tmp/$row.$round" 2>&1
+    fi
     sed "s/^/note guest $row $round /" "/tmp/$row.$round" >&3
 }
 
@@ -94,14 +101,22 @@ for address in $devices; do
     block "query $address" loader query "$address"
 done
 
-running=
+running= first=yes
 while read -r mode name times options; do
+    case $mode in
+    stays | visits | refused)
+        echo "$mode $name $times $options" >>/tmp/servers
+        continue
+        ;;
+    esac
+    exists /tmp/servers && mv /tmp/servers "/tmp/servers.$name"
     step "$name"
     rounds "$name" "$times" "$options" &
     running="$running $!"
     [ "$mode" = with ] || { wait $running; running=; }
     # What the first guest needs of dom0 and of Xen stays.
-    [ "$name" = first ] && { state >/tmp/before; block state-before cat /tmp/before; ask before; }
+    [ "$first" ] && { state >/tmp/before; block state-before cat /tmp/before; ask before; }
+    first=
 done </rows
 block state-after state /tmp/before
 ask after

@@ -53,24 +53,37 @@ pub(super) struct Launched {
     pub failed: Vec<String>,
     /// What it checked itself.
     pub said: Transcript,
+    /// What it tried, and what was refused as it has to be.
+    pub refused: Vec<String>,
     /// By device.
     pub audit: BTreeMap<String, Audit>,
+    /// What its device-model servers said, by their number.
+    pub servers: BTreeMap<u32, Vec<String>>,
 }
 
 /// All guests, by row and round.
 pub(super) type All<'a> = BTreeMap<(&'a str, u32), Launched>;
 
-/// Reads `guest ROW ROUND LINE` notes.
+/// Reads `guest ROW ROUND LINE` and `server ROW ROUND NUMBER LINE` notes.
 pub(super) fn read(notes: &[String]) -> All<'_> {
     let mut all = All::new();
     for note in notes {
         let mut words = note.splitn(4, ' ');
-        let (Some("guest"), Some(row), Some(round), Some(line)) =
+        let (Some(who), Some(row), Some(round), Some(line)) =
             (words.next(), words.next(), words.next().and_then(|r| r.parse().ok()), words.next())
         else {
             continue;
         };
-        all.entry((row, round)).or_default().take(line);
+        let launched = all.entry((row, round)).or_default();
+        match (who, line.split_once(' ')) {
+            ("guest", _) => launched.take(line),
+            ("server", Some((number, said))) => {
+                if let Ok(number) = number.parse() {
+                    launched.servers.entry(number).or_default().push(said.to_owned());
+                }
+            }
+            _ => {}
+        }
     }
     all
 }
@@ -80,6 +93,7 @@ impl Launched {
         match line.split_once(' ') {
             Some(("domain", number)) => self.domain = number.parse().ok(),
             Some(("failed", what)) => self.failed.push(what.to_owned()),
+            Some(("refused", what)) => self.refused.push(what.to_owned()),
             Some(("shutdown", _)) => self.end = Some(line.to_owned()),
             Some(("audit", what)) => {
                 let mut words = what.splitn(3, ' ');
@@ -126,6 +140,7 @@ mod tests {
             "audit 0000:00:02.0 reset 2",
             "ring 0000:00:02.0 2 reset 048 2 8000",
             "ring 0000:00:02.0 1 reset 048 2 8000",
+            "refused a record with a byte more",
             "shutdown crash",
         ]);
         let all = read(&notes);
@@ -134,10 +149,21 @@ mod tests {
             (guest.domain, guest.end.as_deref(), guest.failed.len()),
             (Some(7), Some("shutdown crash"), 1)
         );
+        assert_eq!(guest.refused, ["a record with a byte more"]);
         let audit = &guest.audit["0000:00:02.0"];
         assert_eq!(audit.wrong(&["reset"]), [""; 0]);
         assert_eq!(audit.summary(), "reset 2; #2 reset 048 2 8000");
         assert_eq!(audit.wrong(&["vpd"]), ["no refusal of kind vpd was counted"]);
+    }
+
+    #[test]
+    fn keeps_servers_apart() {
+        let notes =
+            ["server q 1 2 ready as 0", "server q 1 1 R 00:05.0 000 4 00281234", "server q 1 2 error x"]
+                .map(str::to_owned);
+        let servers = &read(&notes)[&("q", 1)].servers;
+        assert_eq!(servers[&1], ["R 00:05.0 000 4 00281234"]);
+        assert_eq!(servers[&2], ["ready as 0", "error x"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `cargo xtask boot --guest`: guests that own devices, started from dom0 by a loader of our own.
+//! `cargo xtask boot --guest` and `--q35`: guests that own devices, started from dom0 by a loader of our own.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,9 @@ mod launched;
 mod linux;
 mod loader;
 mod report;
-mod scenario;
+pub(super) mod rows;
+pub(super) mod scenario;
+mod trace;
 
 use super::{
     devices::{DEVICES, Kind, PHYSICAL},
@@ -19,12 +21,14 @@ use super::{
     session::{self, Limits, Session},
 };
 use crate::{ui, xen::Build};
+use scenario::Table;
 
-/// Modules that dom0 loads: the hypercalls, and the driver that has a device before a guest gets it.
-const MODULES: &[&str] = &["xen-privcmd", "nvme"];
+/// Modules that dom0 loads: the hypercalls, event channels, and the driver that has a device before a guest gets it.
+const MODULES: &[&str] = &["xen-privcmd", "xen-evtchn", "nvme"];
 
 /// What all boots share.
 pub(super) struct Plan<'a> {
+    pub table: Table,
     pub xen: &'a Build,
     pub kernel: &'a Kernel,
     pub iommus: &'a [Iommu],
@@ -45,10 +49,10 @@ struct Files {
 /// Boots, and reports.
 pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
     for name in plan.names {
-        ensure!(scenario::exists(name), "there is no row {name}; docs/guests.md has them");
+        ensure!(plan.table.has(name), "there is no row {name}; docs/guests.md has them");
     }
     let data = Data::draw()?;
-    let directory = machine::directory("guest")?;
+    let directory = machine::directory(plan.table.name)?;
     let files = Files {
         loader: loader::build(plan.xen)?,
         tiny: kernel::build()?,
@@ -67,6 +71,7 @@ pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
 fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files, data: &Data) -> Result<()> {
     let mut archive = Archive::create(to, include_bytes!("guest.sh"))?;
     archive.file("common.sh", COMMON)?;
+    archive.file("servers.sh", include_bytes!("servers.sh"))?;
     let modules = archive.modules(plan.kernel, MODULES)?;
     let address = |name: &str| scenario::device(name).map(|d| format!("0000:{}", d.bdf));
     let disks: Vec<_> =
@@ -80,7 +85,7 @@ fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files, data: &Dat
     );
     archive.file("settings", settings.as_bytes())?;
     archive.file("payload", &data.payload)?;
-    archive.file("rows", scenario::file(scenario::rows(iommu, plan.names), address).as_bytes())?;
+    archive.file("rows", scenario::file(plan.table.rows(iommu, plan.names), address).as_bytes())?;
     archive.copy(&files.loader, "usr/bin/loader")?;
     archive.copy(&files.tiny, "tiny.elf")?;
     archive.copy(&plan.kernel.image, "vmlinux")?;
@@ -94,7 +99,7 @@ fn boot(
     files: &Files,
     data: &Data,
 ) -> Result<(Vec<report::Line>, Option<String>)> {
-    let name = format!("guest-{}", iommu.name());
+    let name = format!("{}-{}", plan.table.name, iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
     initramfs(&archive, iommu, plan, files, data)?;
     let image = Image {
@@ -108,5 +113,5 @@ fn boot(
     let (_, seen, result) = session.run_attempts(plan.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok((report::lines(iommu, plan.names, &seen, data), error))
+    Ok((report::lines(plan.table, iommu, plan.names, &seen, data), error))
 }

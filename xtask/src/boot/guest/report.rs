@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::{
     console,
     launched::{self, All, Launched},
-    scenario::{self, CONSOLE_KEY, End, ROWS, Row, System},
+    rows::CONSOLE_KEY,
+    scenario::{End, Row, System, Table},
+    trace,
 };
 use crate::{
     boot::{
@@ -75,6 +77,9 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
     for (device, audit) in &guest.audit {
         wrong.extend(audit.wrong(row.refused).into_iter().map(|w| format!("audit of {device}: {w}")));
     }
+    for what in row.denied.iter().filter(|what| !guest.refused.iter().any(|r| r == *what)) {
+        wrong.push(format!("not refused: {what}"));
+    }
     if !row.refused.is_empty() && guest.audit.len() != row.devices.len() {
         wrong.push("nothing was refused".to_owned());
     }
@@ -123,12 +128,12 @@ fn interrupts(said: &Transcript) -> (bool, u64) {
 }
 
 /// The lines of one boot.
-pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
+pub(super) fn lines(table: Table, iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
     let guests = launched::read(&seen.transcript.notes);
     let mut lines: Vec<Line> =
-        scenario::rows(iommu, names).map(|row| line(iommu, row, &guests, seen, data)).collect();
+        table.rows(iommu, names).map(|row| line(iommu, row, &guests, seen, data)).collect();
     let mut whole = Line::new(iommu, "dom0");
-    judge_whole(&mut whole, &guests, seen);
+    judge_whole(table, &mut whole, &guests, seen);
     lines.push(whole);
     for line in &mut lines {
         line.passed = line.failed.is_empty();
@@ -162,7 +167,14 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
         let held = |t: &Transcript| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count();
         checks += said.map_or(0, held) + held(&guest.said);
         line.refused = guest.audit.values().map(launched::Audit::summary).collect();
+        if !guest.refused.is_empty() {
+            line.held.push(format!("{mark}{} refused that have to be", guest.refused.len()));
+        }
+        let served = said.map(|said| trace::judge(row, guest, said));
+        let (served, unserved) = served.unwrap_or_default();
+        let wrong: Vec<String> = wrong.into_iter().chain(unserved).collect();
         good += u32::from(wrong.is_empty());
+        line.held.extend(served.into_iter().map(|s| format!("{mark}{s}")));
         line.failed.extend(wrong.into_iter().map(|w| format!("{mark}{w}")));
         if let (System::Linux { .. }, Some(said)) = (row.system, said) {
             match interrupts(said) {
@@ -174,13 +186,14 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
     let end = match row.end {
         End::Poweroff => "",
         End::Reboot => ", which reboot",
-        End::Crash | End::Killed => ", which die with the device in use",
+        End::Crash => ", which crash with the device in use",
+        End::Killed => ", which are destroyed while they wait",
     };
     line.held.insert(0, format!("{good} of {} guests{end}, {checks} checks", row.times));
     line
 }
 
-fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
+fn judge_whole(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen) {
     for check in seen.transcript.checks.iter().filter(|c| c.verdict == Verdict::Fail) {
         line.failed.push(format!("{}: {}", check.name, check.detail));
     }
@@ -209,19 +222,41 @@ fn judge_whole(line: &mut Line, guests: &All<'_>, seen: &Seen) {
         Ok(held) => line.held.push(held),
         Err(failed) => line.failed.push(failed),
     }
+    match views(seen) {
+        Ok(held) => line.held.extend(held),
+        Err(failed) => line.failed.push(failed),
+    }
     match seen.faults.first() {
         None => line.held.push("no DMA stopped by the IOMMU".to_owned()),
         Some(first) => line.failed.push(format!("{} DMA faults: {first}", seen.faults.len())),
     }
-    let filled = ROWS
-        .iter()
-        .any(|row| matches!(row.system, System::Linux { fill: true }) && guests.contains_key(&(row.name, 1)));
+    let filled = table.rows.iter().any(|row| {
+        matches!(row.system, System::Linux { fill: true, .. }) && guests.contains_key(&(row.name, 1))
+    });
     for (device, good) in seen.disks.iter().filter(|(device, _)| filled && device == "nvme0") {
         if *good {
             line.held.push(format!("{device} seen from outside"));
         } else {
             line.failed.push(format!("{device} does not hold what Linux wrote"));
         }
+    }
+}
+
+/// The extended capabilities of a function are the same to every guest and system that has it in the same slot.
+fn views(seen: &Seen) -> Result<Option<String>, String> {
+    let mut views: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let checks = seen.guests.values().flat_map(|said| &said.checks);
+    for check in checks.filter(|c| c.name == "extended-capabilities") {
+        views.entry(&check.device).or_default().push(&check.detail);
+    }
+    let text = |(device, lists): (&&str, &Vec<&str>)| format!("{device}: {}", lists.join(", "));
+    match views.iter().find(|(_, lists)| lists.iter().any(|list| Some(list) != lists.first())) {
+        Some(view) => Err(format!("extended capabilities differ, {}", text(view))),
+        None if views.is_empty() => Ok(None),
+        None => Ok(Some(format!(
+            "extended capabilities to each guest: {}",
+            views.iter().map(text).collect::<Vec<_>>().join("; ")
+        ))),
     }
 }
 
@@ -295,14 +330,14 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::xen_state::XenState;
+    use crate::boot::{guest::rows::TABLE, xen_state::XenState};
 
     /// What a boot shows where everything works.
     fn good(data: &Data) -> Seen {
         let mut seen =
             Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
         let mut domain = 0;
-        for row in scenario::rows(Iommu::Intel, &[]) {
+        for row in TABLE.rows(Iommu::Intel, &[]) {
             for round in 1..=row.times {
                 domain += 1;
                 let mut note =
@@ -313,6 +348,9 @@ mod tests {
                         note(&format!("audit {device} {reason} 1"));
                         note(&format!("ring {device} {} {reason} 004 2 ffff", row.refused.len() - number));
                     }
+                }
+                for what in row.denied {
+                    note(&format!("refused {what}"));
                 }
                 note(row.end.line());
                 if row.name == CONSOLE_KEY {
@@ -359,8 +397,8 @@ mod tests {
         let data = Data::draw().unwrap();
         let mut seen = good(&data);
         change(&mut seen);
-        let lines = lines(Iommu::Intel, &[], &seen, &data);
-        assert_eq!(lines.len(), scenario::rows(Iommu::Intel, &[]).count() + 1);
+        let lines = lines(TABLE, Iommu::Intel, &[], &seen, &data);
+        assert_eq!(lines.len(), TABLE.rows(Iommu::Intel, &[]).count() + 1);
         lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
     }
 
@@ -377,7 +415,7 @@ mod tests {
     #[test]
     fn a_boot_that_ends_early_fails_every_row() {
         let data = Data::draw().unwrap();
-        assert!(lines(Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
+        assert!(lines(TABLE, Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
     }
 
     #[test]
@@ -456,6 +494,20 @@ mod tests {
                 "dom0: virtual-function: not reached"
             ]
         );
+    }
+
+    #[test]
+    fn guests_that_see_other_extended_capabilities_fail() {
+        let mut seen = Seen::default();
+        assert_eq!(views(&seen), Ok(None));
+        for (domain, list) in [(1, "0003@140"), (2, "0003@140")] {
+            let said = seen.guests.entry(domain).or_default();
+            said.take(&format!("check 00:08.0 extended-capabilities ok {list}"));
+            said.take("check 00:04.0 extended-capabilities ok none");
+        }
+        assert!(views(&seen).unwrap().unwrap().contains("00:08.0: 0003@140, 0003@140"));
+        seen.guests.entry(3).or_default().take("check 00:08.0 extended-capabilities ok 0001@100 0003@140");
+        assert!(views(&seen).unwrap_err().contains("00:08.0"));
     }
 
     #[test]

@@ -7,9 +7,18 @@ use crate::boot::{
     machine::{DATA_BYTES, Iommu},
 };
 
+/// The rows of a command.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::boot) struct Table {
+    /// The command's option, and the start of its directories' names.
+    pub name: &'static str,
+    /// In their order. What dom0 and Xen take for guests once and for all, they take for the first.
+    pub rows: &'static [Row],
+}
+
 /// How a guest ends, in the loader's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(in crate::boot) enum End {
     Poweroff,
     Reboot,
     /// It crashes, with its device at work.
@@ -37,25 +46,56 @@ impl End {
 
 /// What runs in a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum System {
+pub(in crate::boot) enum System {
     /// Our own kernel, with this command line.
     Tiny(&'static str),
     /// Debian's. It reads the half of the disk that the host filled; the other half it fills first, or reads what was filled.
-    Linux { fill: bool },
+    /// `words` are more of its command line.
+    Linux { fill: bool, words: &'static str },
+}
+
+/// When a device-model server is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::boot) enum Presence {
+    /// From before the guest starts until it has ended.
+    Stays,
+    /// From when the guest calls for it until the guest sends it away.
+    Visits,
+    /// Never: what it claims is not to be had.
+    Refused,
+}
+
+impl Presence {
+    /// Its word in the file that `servers.sh` reads.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Stays => "stays",
+            Self::Visits => "visits",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A device-model server in dom0 (`loader serve`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::boot) struct Server {
+    pub presence: Presence,
+    /// What it claims: one function, or the first and the last with a hyphen between them.
+    pub functions: &'static str,
+    /// It has registers from 0x100 on.
+    pub extended: bool,
 }
 
 /// A device by its name in the machine, and the slot where the guest sees it (none: the first free one).
-pub(super) type Place = (&'static str, Option<&'static str>);
+pub(in crate::boot) type Place = (&'static str, Option<&'static str>);
 
 /// One line of the table: a guest, or several of its kind one after another.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
+pub(in crate::boot) struct Row {
     pub name: &'static str,
     pub system: System,
     pub devices: &'static [Place],
     pub vcpus: u32,
-    /// More options for the loader, about the last device if about one.
-    pub options: &'static str,
     /// How many guests, one after another.
     pub times: u32,
     /// Only with this IOMMU.
@@ -69,125 +109,32 @@ pub(super) struct Row {
     pub checks: &'static [&'static str],
     /// Reasons that the audit has to count, for each device.
     pub refused: &'static [&'static str],
+    /// What the loader has to find refused, in its words.
+    pub denied: &'static [&'static str],
+    /// More options for the loader, about the last device if about one.
+    pub options: &'static str,
+    /// Numbered from 1 on.
+    pub servers: &'static [Server],
 }
 
-/// The row that is asked about by Xen's console key while its guest lives.
-pub(super) const CONSOLE_KEY: &str = "console-key";
+impl Table {
+    /// The rows for a machine with this IOMMU; of all but the first, only those that are named, unless none is.
+    pub(super) fn rows(self, iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'static Row> {
+        let first = self.rows.first().map_or("", |row| row.name);
+        let wanted =
+            move |row: &Row| names.is_empty() || row.name == first || names.iter().any(|n| n == row.name);
+        self.rows.iter().filter(move |row| row.only.is_none_or(|only| only == iommu) && wanted(row))
+    }
 
-const TINY: Row = Row {
-    name: "",
-    system: System::Tiny("role=guest"),
-    devices: &[("nvme0", None)],
-    vcpus: 1,
-    options: "",
-    times: 1,
-    only: None,
-    beside: false,
-    back: false,
-    end: End::Poweroff,
-    checks: &[],
-    refused: &[],
-};
-
-/// Each of them is tried, whatever the device.
-const ALWAYS: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
-/// As above, of a device with MSI-X that can be reset.
-const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
-
-const HOSTILE: Row = Row { system: System::Tiny("role=guest hostile"), refused: MSIX, ..TINY };
-
-const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
-
-const AHCI: &[Place] = &[("ahci", None)];
-const E1000E: &[Place] = &[("e1000e", None)];
-
-const LINUX: Row =
-    Row { system: System::Linux { fill: false }, checks: &["host-data", "filled", "interrupts"], ..TINY };
-
-/// All of them, in their order.
-pub(super) const ROWS: &[Row] = &[
-    // What dom0 and Xen take for guests once and for all, they take for these.
-    Row {
-        name: "first",
-        devices: &[("nvme0", Some("4.0")), ("ahci", Some("4.3")), ("e1000e", Some("1f"))],
-        times: 3,
-        ..TINY
-    },
-    Row { name: "nvme", ..HOSTILE },
-    Row { name: "ahci", devices: AHCI, refused: ALWAYS, ..HOSTILE },
-    Row { name: "e1000e", devices: E1000E, ..HOSTILE },
-    // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
-    Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
-    // QEMU's table for AMD's IOMMU does not have the function, and Xen remaps no interrupts of one that is not there.
-    Row {
-        name: "virtual-function",
-        devices: &[("nvme2-vf", None)],
-        system: System::Tiny("role=guest hostile ids=00101b36"),
-        only: Some(Iommu::Intel),
-        checks: &["ids"],
-        ..HOSTILE
-    },
-    Row {
-        name: "firmware",
-        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
-        system: System::Tiny("role=guest firmware"),
-        options: "--firmware-bars",
-        checks: &["firmware"],
-        refused: &["bar-moved"],
-        ..TINY
-    },
-    // Address Map Register (ICH9 datasheet, 15.1.31): the mode, which is AHCI.
-    Row {
-        name: "rule",
-        devices: AHCI,
-        system: System::Tiny("role=guest shows=90:40"),
-        options: "--vpd /vpd --show 90:ff --refusals",
-        checks: &["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd"],
-        refused: &["hidden-write"],
-        ..TINY
-    },
-    Row {
-        name: CONSOLE_KEY,
-        system: System::Tiny("role=guest hostile stay"),
-        options: "--meanwhile \"echo ask refusals >&3; read -r answer <&3\"",
-        end: End::Killed,
-        ..HOSTILE
-    },
-    Row { name: "nvme-dies", times: 4, ..DYING },
-    Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
-    Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
-    Row {
-        name: "killed",
-        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
-        system: System::Tiny("role=guest stay"),
-        times: 2,
-        end: End::Killed,
-        ..TINY
-    },
-    Row { name: "given-back", back: true, times: 2, checks: &["driven"], ..HOSTILE },
-    Row { name: "twenty", times: 20, ..TINY },
-    Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
-    Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
-    Row { name: "two-vcpus", vcpus: 2, system: System::Tiny("role=guest hammer"), ..TINY },
-    Row { name: "linux", system: System::Linux { fill: true }, end: End::Reboot, ..LINUX },
-    Row { name: "linux-again", ..LINUX },
-];
-
-/// Those for a machine with this IOMMU; of all but the first, only those that are named, unless none is.
-pub(super) fn rows(iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'static Row> {
-    let wanted =
-        move |row: &Row| names.is_empty() || row.name == "first" || names.iter().any(|name| name == row.name);
-    ROWS.iter().filter(move |row| row.only.is_none_or(|only| only == iommu) && wanted(row))
+    /// Whether there is such a row.
+    pub(super) fn has(self, name: &str) -> bool {
+        self.rows.iter().any(|row| row.name == name)
+    }
 }
 
 /// A device of the machine, by its name.
 pub(super) fn device(name: &str) -> Option<&'static Device> {
     DEVICES.iter().chain([&PHYSICAL, &VIRTUAL]).find(|device| device.name == name)
-}
-
-/// Whether there is such a row.
-pub(super) fn exists(name: &str) -> bool {
-    ROWS.iter().any(|row| row.name == name)
 }
 
 /// The file that `guest.sh` reads. `address` finds a device's address by its name.
@@ -197,6 +144,11 @@ pub(super) fn file<'a>(
 ) -> String {
     let mut text = String::new();
     for row in rows {
+        for (number, server) in (1..).zip(row.servers) {
+            let (word, functions) = (server.presence.word(), server.functions);
+            let extended = if server.extended { " --extended" } else { "" };
+            let _ = writeln!(text, "{word} {number} --function {functions}{extended}");
+        }
         let mode = match (row.beside, row.back) {
             (true, _) => "with",
             (_, true) => "back",
@@ -207,14 +159,12 @@ pub(super) fn file<'a>(
             System::Tiny(words) => {
                 let _ = write!(text, " --kernel /tiny.elf --cmdline \"{words}\"");
             }
-            System::Linux { fill } => {
+            System::Linux { fill, words } => {
                 let (end, blocks) = (row.end.word(), DATA_BYTES >> 16);
                 text.push_str(" --kernel /vmlinux --initrd /guest.cpio --memory 256 --seconds 120");
-                // Its console is Xen's. On bus 0, Linux looks for a host bridge before it believes in mechanism 1.
-                text.push_str(
-                    " --cmdline \"earlyprintk=xen,keep loglevel=4 panic=-1 mitigations=off pci=conf1",
-                );
-                let _ = write!(text, " fill={} blocks={blocks} end={end}\"", u8::from(fill));
+                // Its console is Xen's.
+                text.push_str(" --cmdline \"earlyprintk=xen,keep loglevel=4 panic=-1 mitigations=off");
+                let _ = write!(text, " {words} fill={} blocks={blocks} end={end}\"", u8::from(fill));
             }
         }
         if row.end == End::Killed {
@@ -224,7 +174,10 @@ pub(super) fn file<'a>(
             let slot = slot.map_or(String::new(), |slot| format!("@{slot}"));
             let _ = write!(text, " --device {}{slot}", address(device).unwrap_or_default());
         }
-        let _ = writeln!(text, " {}", row.options);
+        if !row.options.is_empty() {
+            let _ = write!(text, " {}", row.options);
+        }
+        text.push('\n');
     }
     text
 }
@@ -232,11 +185,14 @@ pub(super) fn file<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot::{guest::rows, q35};
+
+    const TABLES: [Table; 2] = [rows::TABLE, q35::TABLE];
 
     #[test]
     fn every_device_is_in_the_machine() {
-        for row in ROWS {
-            assert!(!row.devices.is_empty() && row.times > 0, "{}", row.name);
+        for row in TABLES.iter().flat_map(|table| table.rows) {
+            assert!(row.times > 0, "{}", row.name);
             for (name, _) in row.devices {
                 assert!(device(name).is_some(), "{name}");
             }
@@ -245,25 +201,29 @@ mod tests {
 
     #[test]
     fn names_are_words_and_differ() {
-        for (i, row) in ROWS.iter().enumerate() {
-            assert!(
-                !row.name.contains(' ') && ROWS.iter().skip(i + 1).all(|r| r.name != row.name),
-                "{}",
-                row.name
-            );
+        for table in TABLES {
+            for (i, row) in table.rows.iter().enumerate() {
+                let mut others = table.rows.iter().skip(i + 1);
+                assert!(!row.name.contains(' ') && others.all(|r| r.name != row.name), "{}", row.name);
+            }
+            // The last row of those that run side by side is what is waited for.
+            assert!(!table.rows.last().unwrap().beside);
         }
-        // The last row of those that run side by side is what is waited for.
-        assert!(!ROWS.last().unwrap().beside);
     }
 
     #[test]
     fn a_row_is_a_line_of_options() {
-        let row =
-            Row { name: "x", devices: &[("nvme0", Some("4.1"))], options: "--y", beside: true, ..DYING };
+        let servers = &[
+            Server { presence: Presence::Stays, functions: "00:05.0", extended: true },
+            Server { presence: Presence::Refused, functions: "00:00.0-00:00.7", extended: false },
+        ];
+        let devices = &[("nvme0", Some("4.1"))];
+        let row = Row { name: "x", devices, servers, options: "--q35", beside: true, ..rows::TINY };
         let text = file([row].iter(), |name| Some(format!("0000:{name}")));
         assert_eq!(
             text,
-            "with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest hostile die\" --device 0000:nvme0@4.1 --y\n"
+            "stays 1 --function 00:05.0 --extended\nrefused 2 --function 00:00.0-00:00.7\n\
+             with x 1 --vcpus 1 --kernel /tiny.elf --cmdline \"role=guest\" --device 0000:nvme0@4.1 --q35\n"
         );
     }
 }

@@ -84,12 +84,28 @@ bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI
     return true;
 }
 
-/* Finds a place in the hole. A BAR has its pages for itself, and in the first one the offset that it has on the machine. */
+bool guest_set_q35(struct guest *g)
+{
+    struct xen_domctl_vpci op = {
+        .op = VPCI_DOMCTL_q35,
+        .u.q35 = { .pciexbar = g->pciexbar, .low_ram_end = g->memory * MIB },
+    };
+
+    return vpci_domctl(g->domain, &op) || failed("setting PCIEXBAR to %lx", g->pciexbar);
+}
+
+/*
+ * Finds a place in the hole, outside of the ECAM window. A BAR has its pages for itself, and in the first one the offset that it
+ * has on the machine.
+ */
 static bool choose(struct guest *g, const struct vpci_domctl_bar *bar, uint64_t *at)
 {
     uint64_t align = bar->size > PAGE_SIZE ? bar->size : PAGE_SIZE;
     uint64_t start = (g->next_bar + align - 1) & ~(align - 1);
+    struct ecam ecam = guest_ecam(g);
 
+    if ( start < ecam.base + ecam.size && start + align > ecam.base )
+        start = (ecam.base + ecam.size + align - 1) & ~(align - 1);
     if ( align > HOLE_END - HOLE_START || start > HOLE_END - align )
         return false;
     *at = start + (bar->size < PAGE_SIZE ? bar->host % PAGE_SIZE : 0);

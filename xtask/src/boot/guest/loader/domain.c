@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* The life of a domain. */
-#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,9 +26,15 @@ bool guest_create(struct guest *g)
             .max_evtchn_port = 1023,
             .max_grant_frames = 4,
             .grant_opts = XEN_DOMCTL_GRANT_version(1),
-            .arch.emulation_flags = XEN_X86_EMU_LAPIC | (g->vpci ? XEN_X86_EMU_VPCI : 0),
+            .arch.emulation_flags = g->hvm ? XEN_X86_EMU_ALL & ~(XEN_X86_EMU_VPCI | XEN_X86_EMU_USE_PIRQ)
+                                           : XEN_X86_EMU_LAPIC,
         },
     };
+
+    if ( g->vpci )
+        op.u.createdomain.arch.emulation_flags |= XEN_X86_EMU_VPCI;
+    if ( g->q35 )
+        op.u.createdomain.arch.emulation_flags |= VPCI_EMU_Q35;
 
     /* Domain 0 stands for any that is free. */
     if ( !xen_domctl(&op, XEN_DOMCTL_createdomain, 0) )
@@ -88,16 +93,42 @@ static bool populate(struct guest *g, uint64_t start, uint64_t end, unsigned int
     return failed("giving it memory at %lx", start + done * extent);
 }
 
+/* PCIEXBAR: bits 35:28 of the base, and 27 and 26 with the shorter lengths; 256 MiB, 128 or 64 by bits 2:1; bit 0 enables it. */
+struct ecam guest_ecam(const struct guest *g)
+{
+    uint64_t size = (256 * MIB) >> (g->pciexbar >> 1 & 3);
+
+    if ( !g->q35 || !(g->pciexbar & 1) )
+        return (struct ecam) { 0 };
+
+    return (struct ecam) { g->pciexbar & ~(size - 1), size };
+}
+
+unsigned int guest_memory_map(const struct guest *g, struct hvm_memmap_table_entry map[MAX_MAP])
+{
+    struct ecam ecam = guest_ecam(g);
+    const struct hvm_memmap_table_entry all[MAX_MAP] = {
+        { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
+        { ACPI_AT, g->acpi ? PAGE_SIZE : 0, XEN_HVM_MEMMAP_TYPE_ACPI, 0 },
+        { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
+        { ecam.base, ecam.size, XEN_HVM_MEMMAP_TYPE_RESERVED, 0 },
+    };
+    unsigned int used = 0;
+
+    for ( unsigned int i = 0; i < MAX_MAP; i++ )
+        if ( all[i].size )
+            map[used++] = all[i];
+
+    return used;
+}
+
 bool guest_populate(struct guest *g)
 {
-    struct __attribute__((packed)) { uint64_t start, size; uint32_t type; } map[] = {
-        { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM },
-        { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM },
-        { ACPI_AT, PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_ACPI },
-    };
+    struct hvm_memmap_table_entry map[MAX_MAP];
+    struct __attribute__((packed)) { uint64_t start, size; uint32_t type; } e820[MAX_MAP];
     struct xen_foreign_memory_map of_domain = {
         .domid = g->domain,
-        .map.nr_entries = g->acpi ? 3 : 2,
+        .map.nr_entries = guest_memory_map(g, map),
     };
     uint64_t end = g->memory * MIB, large = 2 * MIB;
 
@@ -105,27 +136,13 @@ bool guest_populate(struct guest *g)
          !populate(g, end - end % large, end, 0) || (g->acpi && !populate(g, ACPI_AT, ACPI_AT + PAGE_SIZE, 0)) )
         return false;
 
-    set_xen_guest_handle(of_domain.map.buffer, (void *)map);
+    for ( unsigned int i = 0; i < of_domain.map.nr_entries; i++ )
+        e820[i] = (__typeof__(e820[i])) { map[i].addr, map[i].size, map[i].type };
+    set_xen_guest_handle(of_domain.map.buffer, (void *)e820);
     if ( xen_memory(XENMEM_set_memory_map, &of_domain) < 0 )
         return failed("setting its memory map");
 
     return true;
-}
-
-/* A vCPU's state for Xen: records, each with a descriptor. */
-struct records {
-    uint8_t at[4096];
-    size_t used;
-};
-
-static void record(struct records *all, uint16_t type, const void *content, size_t size)
-{
-    struct hvm_save_descriptor descriptor = { .typecode = type, .length = size };
-
-    memcpy(all->at + all->used, &descriptor, sizeof(descriptor));
-    if ( size )
-        memcpy(all->at + all->used + sizeof(descriptor), content, size);
-    all->used += sizeof(descriptor) + size;
 }
 
 /* As the PVH boot protocol has it: 32-bit protected mode, flat segments, no paging, the start information in ebx. */
@@ -169,32 +186,24 @@ static struct hvm_hw_mtrr memory_types(void)
     return mtrr;
 }
 
-bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info)
+bool guest_ready(struct guest *g, uint32_t entry, uint32_t start_info)
 {
-    struct xen_domctl op = { 0 };
-    struct records all = { .used = 0 };
-    /* A frequency of 0 leaves the one that Xen chose. */
-    struct hvm_save_header header = { .magic = HVM_FILE_MAGIC, .version = HVM_FILE_VERSION };
-    unsigned int ebx, ecx, edx;
+    struct records all;
     struct hvm_hw_cpu cpu = first_vcpu(entry, start_info);
     struct hvm_hw_mtrr mtrr = memory_types();
 
-    __cpuid(1, header.cpuid, ebx, ecx, edx);
-    record(&all, HVM_SAVE_CODE(HEADER), &header, sizeof(header));
+    records_start(&all);
     record(&all, HVM_SAVE_CODE(MTRR), &mtrr, sizeof(mtrr));
     record(&all, HVM_SAVE_CODE(CPU), &cpu, sizeof(cpu));
-    record(&all, HVM_SAVE_CODE(END), NULL, 0);
 
-    op.u.hvmcontext.size = all.used;
-    set_xen_guest_handle(op.u.hvmcontext.buffer, all.at);
-    if ( !xen_domctl(&op, XEN_DOMCTL_sethvmcontext, g->domain) )
-        return failed("setting its first vCPU's state");
+    return records_load(g->domain, &all) || failed("setting its first vCPU's state");
+}
 
-    memset(&op, 0, sizeof(op));
-    if ( !xen_domctl(&op, XEN_DOMCTL_unpausedomain, g->domain) )
-        return failed("letting it run");
+bool domain_unpause(domid_t domain)
+{
+    struct xen_domctl op = { 0 };
 
-    return true;
+    return xen_domctl(&op, XEN_DOMCTL_unpausedomain, domain) || failed("letting it run");
 }
 
 /* Whether there is such a domain, and what Xen says of it. */

@@ -18,6 +18,7 @@
 #define MAX_MEMORY (HOLE_START / MIB)
 
 #define MAX_DEVICES 8
+#define MAX_MAP 4
 #define MAX_VCPUS 8
 #define MAX_RULES 8
 
@@ -45,6 +46,9 @@ struct guest {
     unsigned long memory;   /* MiB */
     unsigned int vcpus;
     bool vpci;              /* has emulated configuration space */
+    bool q35;               /* has the MCH */
+    bool hvm;               /* has what HVM domains have emulated */
+    uint64_t pciexbar;      /* what its register holds at first */
     bool acpi;
     bool firmware_bars;     /* BARs are placed by the guest, once */
     bool refusals;          /* what Xen must refuse is tried first */
@@ -54,12 +58,24 @@ struct guest {
     uint64_t next_bar;      /* where the hole is still free */
 };
 
+/* The ECAM window: none where the size is 0. */
+struct ecam {
+    uint64_t base, size;
+};
+
+/* domain.c */
+struct ecam guest_ecam(const struct guest *g);
+/* Fills in the guest's memory map, and returns how many entries it has. */
+unsigned int guest_memory_map(const struct guest *g, struct hvm_memmap_table_entry map[MAX_MAP]);
+
 /* All of these say what failed, and return false then. */
 
 /* domain.c */
 bool guest_create(struct guest *g);
 bool guest_populate(struct guest *g);
-bool guest_start(struct guest *g, uint32_t entry, uint32_t start_info);
+/* Gives its first vCPU the state to start with. */
+bool guest_ready(struct guest *g, uint32_t entry, uint32_t start_info);
+bool domain_unpause(domid_t domain);
 /* Takes the domain away, and waits until it is gone. */
 bool domain_destroy(domid_t domain);
 /* Waits for the domain to shut down, as long as so many seconds. */
@@ -67,9 +83,32 @@ bool domain_wait(domid_t domain, unsigned int seconds, unsigned int *reason);
 /* Likewise until it does nothing for half a second. */
 bool domain_idle(domid_t domain, unsigned int seconds);
 
+/* context.c */
+struct records {
+    uint8_t at[8192];
+    size_t used;
+};
+
+/* Records for a domain: the first, any other, and, with the last, how they get there. False with errno set. */
+void records_start(struct records *all);
+void record(struct records *all, uint16_t type, const void *content, size_t size);
+bool records_load(domid_t domain, struct records *all);
+/* Writes the record of the domain's MCH to a file. */
+bool mch_save(domid_t domain, const char *name);
+/* Gives a domain that has not run that record; or tries to, spoiled in several ways, each of which Xen has to refuse. */
+bool mch_restore(domid_t domain, const char *name, bool spoil);
+
+/* denials.c: tries what has to be refused of a domain with the MCH, and prints `refused WHAT`; before and after it runs. */
+bool denials_before(const struct guest *g);
+bool denials_after(const struct guest *g);
+
 /* device.c */
+/* Does an operation of vpci_domctl.h on a domain. False with errno set. */
+bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci);
 /* Prints and stores what a device's BARs are; their guest addresses are those of the domain. */
 bool device_query(domid_t domain, uint32_t host, struct vpci_domctl_bar bar[VPCI_DOMCTL_BARS]);
+/* Makes the MCH what the options say. */
+bool guest_set_q35(struct guest *g);
 bool guest_add_device(struct guest *g, struct device *device);
 /* Prints `audit SBDF REASON COUNT` lines, and `ring SBDF SEQUENCE REASON OFFSET BYTES VALUE`, the newest first. */
 bool device_audit(domid_t domain, uint32_t host);
@@ -95,7 +134,7 @@ bool file_open(const char *name, struct file *file);
 bool guest_copy(struct guest *g, uint64_t at, const void *from, size_t size);
 bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info);
 
-/* acpi.c: the tables, as they are at ACPI_AT. */
-size_t acpi_build(uint8_t *at, size_t room, unsigned int vcpus);
+/* acpi.c: the tables, as they are at ACPI_AT; how many bytes, or 0 if there is no room. */
+size_t acpi_build(uint8_t *at, size_t room, const struct guest *g);
 
 #endif

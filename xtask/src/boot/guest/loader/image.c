@@ -304,7 +304,7 @@ bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
     struct {
         struct hvm_start_info info;
         struct hvm_modlist_entry module;
-        struct hvm_memmap_table_entry map[3];
+        struct hvm_memmap_table_entry map[MAX_MAP];
         char command_line[2048];
     } page = {
         .info = {
@@ -312,12 +312,6 @@ bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
             .version = 1,
             .cmdline_paddr = top + offsetof(__typeof__(page), command_line),
             .memmap_paddr = top + offsetof(__typeof__(page), map),
-            .memmap_entries = g->acpi ? 3 : 2,
-        },
-        .map = {
-            { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
-            { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
-            { ACPI_AT, PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_ACPI, 0 },
         },
     };
 
@@ -328,6 +322,7 @@ bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
         return failed("taking the command line");
     }
     strcpy(page.command_line, g->command_line);
+    page.info.memmap_entries = guest_memory_map(g, page.map);
     if ( !load_kernel(g, entry, &kernel_end) )
         return false;
     if ( kernel_end > top )
@@ -345,7 +340,7 @@ bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
     if ( g->acpi )
     {
         uint8_t tables[PAGE_SIZE];
-        size_t size = acpi_build(tables, sizeof(tables), g->vcpus);
+        size_t size = acpi_build(tables, sizeof(tables), g);
 
         page.info.rsdp_paddr = ACPI_AT;
         if ( !size )

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest.h"
+#include "server.h"
 
 static int usage(void)
 {
@@ -26,10 +26,22 @@ static int usage(void)
           "    --firmware-bars          the guest places the BARs\n"
           "    --refusals               tries first what Xen must refuse to place\n"
           "    --no-acpi                no ACPI tables\n"
-          "    --no-vpci                no PCI at all\n"
+          "    --no-vpci                no vPCI\n"
+          "    --q35                    the MCH of a Q35 machine\n"
+          "    --pciexbar VALUE         what its register holds at first: where the ECAM window is; none if not given\n"
+          "    --hvm                    what HVM domains have emulated, and no vPCI\n"
           "    --seconds N              how long to wait; 60 if not given\n"
           "    --kill                   takes it away as soon as it waits for something\n"
           "    --meanwhile COMMAND      runs a shell's command before it is taken away\n"
+          "    --paused                 does not let it run yet\n"
+          "    --denials                tries before and after what Xen has to refuse about the MCH and servers\n"
+          "    --save FILE              with --kill: writes the state of its MCH first\n"
+          "    --restore FILE           gives it an MCH with that state\n"
+          "    --spoil                  not the state itself, but spoiled in several ways, which Xen has to refuse\n"
+          "loader unpause DOMAIN        lets it run\n"
+          "loader serve DOMAIN OPTION... is a device model of it, until SIGTERM or until the guest sends it away; see server.h\n"
+          "    --function SBDF[-SBDF]   what it claims (segment 0); may be repeated\n"
+          "    --extended               it has the registers from 100 on\n"
           "loader wait DOMAIN [SECONDS] waits until it shuts down, prints `shutdown REASON`\n"
           "loader destroy DOMAIN        takes it away\n"
           "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
@@ -103,7 +115,8 @@ struct options {
     struct guest guest;
     const char *meanwhile;
     unsigned long seconds;
-    bool kill;
+    bool kill, paused, denials, spoil;
+    const char *save, *restore;         /* files with the MCH's state */
 };
 
 static bool parse(int argc, char **argv, struct options *o)
@@ -121,9 +134,17 @@ static bool parse(int argc, char **argv, struct options *o)
         { "refusals", no_argument, NULL, 'R' },
         { "no-acpi", no_argument, NULL, 'A' },
         { "no-vpci", no_argument, NULL, 'P' },
+        { "q35", no_argument, NULL, 'Q' },
+        { "pciexbar", required_argument, NULL, 'E' },
+        { "hvm", no_argument, NULL, 'H' },
         { "seconds", required_argument, NULL, 's' },
         { "kill", no_argument, NULL, 'K' },
         { "meanwhile", required_argument, NULL, 'M' },
+        { "paused", no_argument, NULL, 'p' },
+        { "denials", no_argument, NULL, 'D' },
+        { "save", required_argument, NULL, 'S' },
+        { "restore", required_argument, NULL, 'T' },
+        { "spoil", no_argument, NULL, 'X' },
         { NULL, 0, NULL, 0 },
     };
     struct guest *g = &o->guest;
@@ -152,29 +173,79 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'R': g->refusals = true; break;
         case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
+        case 'Q': g->q35 = true; break;
+        case 'E': good = number(optarg, 0, ~0UL, &g->pciexbar); break;
+        case 'H': g->hvm = true; g->vpci = false; break;
         case 'K': o->kill = true; break;
         case 'M': o->meanwhile = optarg; break;
+        case 'p': o->paused = true; break;
+        case 'D': o->denials = true; break;
+        case 'S': o->save = optarg; break;
+        case 'T': o->restore = optarg; break;
+        case 'X': o->spoil = true; break;
         case 's': good = number(optarg, 1, 3600, &o->seconds); break;
         default: good = false; break;
         }
     g->vcpus = vcpus;
 
-    return good && optind == argc && g->kernel;
+    return good && optind == argc && g->kernel && (g->q35 || !g->pciexbar);
 }
 
-static bool start(struct guest *g)
+/* SBDF[-SBDF] */
+static bool parse_range(char *text, struct server_options *o)
 {
+    char *last = strchr(text, '-');
+    __typeof__(o->ranges[0]) *range = &o->ranges[o->nr_ranges];
+
+    if ( o->nr_ranges++ == MAX_RANGES )
+        return false;
+    if ( last )
+        *last++ = 0;
+
+    return parse_sbdf(text, &range->first) && parse_sbdf(last ? last : text, &range->last);
+}
+
+static bool parse_server(int argc, char **argv, struct server_options *o)
+{
+    static const struct option known[] = {
+        { "function", required_argument, NULL, 'f' },
+        { "extended", no_argument, NULL, 'x' },
+        { NULL, 0, NULL, 0 },
+    };
+    bool good = true;
+    int which;
+
+    *o = (struct server_options) { .nr_ranges = 0 };
+    while ( good && (which = getopt_long(argc, argv, "", known, NULL)) != -1 )
+        switch ( which )
+        {
+        case 'f': good = parse_range(optarg, o); break;
+        case 'x': o->extended = true; break;
+        default: good = false; break;
+        }
+
+    return good && optind == argc;
+}
+
+static bool start(struct options *o)
+{
+    struct guest *g = &o->guest;
     uint32_t entry = 0, start_info = 0;
 
-    if ( !guest_create(g) || !guest_populate(g) )
+    if ( !guest_create(g) || !guest_populate(g) || (g->q35 && !guest_set_q35(g)) )
         return false;
     for ( unsigned int i = 0; g->refusals && i < g->nr_devices; i++ )
         device_refusals(g->domain, g->devices[i].host);
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
+    if ( o->denials && !denials_before(g) )
+        return false;
+    if ( o->restore && !mch_restore(g->domain, o->restore, o->spoil) )
+        return false;
 
-    return guest_load(g, &entry, &start_info) && guest_start(g, entry, start_info);
+    return guest_load(g, &entry, &start_info) && guest_ready(g, entry, start_info) &&
+           (o->paused || domain_unpause(g->domain));
 }
 
 /* Waits for a domain's end and says how it ended. */
@@ -197,12 +268,13 @@ static int run(int argc, char **argv, bool whole)
 
     if ( !parse(argc, argv, &o) )
         return usage();
-    good = start(g);
+    good = start(&o);
     if ( good && !whole )
         return 0;
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
     if ( good && o.meanwhile && system(o.meanwhile) )
         good = failed("running the command");
+    good = good && (!o.save || mch_save(g->domain, o.save)) && (!o.denials || denials_after(g));
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )
@@ -251,6 +323,7 @@ int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "";
     unsigned long domain = 0, seconds = 60, function;
+    struct server_options server;
     bool has_domain = argc > 2 && number(argv[2], 1, DOMID_FIRST_RESERVED - 1, &domain);
     uint32_t host;
 
@@ -273,6 +346,10 @@ int main(int argc, char **argv)
         return !nvme_online(argv[2], function);
     if ( !strcmp(command, "destroy") && has_domain && argc == 3 )
         return !domain_destroy(domain);
+    if ( !strcmp(command, "unpause") && has_domain && argc == 3 )
+        return !domain_unpause(domain);
+    if ( !strcmp(command, "serve") && has_domain && parse_server(argc - 2, argv + 2, &server) )
+        return !serve(domain, &server);
     if ( !strcmp(command, "wait") && has_domain && (argc == 3 || (argc == 4 && number(argv[3], 1, 3600, &seconds))) )
         return !ended(domain, seconds);
     if ( !strcmp(command, "audit") && has_domain && argc == 4 && parse_sbdf(argv[3], &host) )

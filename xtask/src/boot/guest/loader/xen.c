@@ -29,8 +29,30 @@ struct map_frames {
     int *errors;
 };
 
+struct dm_buffer {
+    void *at;
+    size_t size;
+};
+
+struct dm_call {
+    domid_t domain;
+    uint16_t count;
+    const struct dm_buffer *buffers;
+};
+
+struct map_resource {
+    domid_t domain;
+    uint32_t type;
+    uint32_t id;
+    uint32_t first;
+    uint64_t count;
+    uint64_t at;
+};
+
 #define PRIVCMD_HYPERCALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct call))
 #define PRIVCMD_MMAPBATCH_V2 _IOC(_IOC_NONE, 'P', 4, sizeof(struct map_frames))
+#define PRIVCMD_DM_OP _IOC(_IOC_NONE, 'P', 5, sizeof(struct dm_call))
+#define PRIVCMD_MMAP_RESOURCE _IOC(_IOC_NONE, 'P', 7, sizeof(struct map_resource))
 
 static int driver = -1;
 
@@ -100,6 +122,34 @@ bool xen_sysctl(struct xen_sysctl *op, uint32_t cmd)
 long xen_memory(unsigned int cmd, void *arg)
 {
     return hypercall(__HYPERVISOR_memory_op, cmd, (uintptr_t)arg);
+}
+
+bool xen_dm_op(struct xen_dm_op *op, domid_t domain)
+{
+    struct dm_buffer buffer = { op, sizeof(*op) };
+    struct dm_call call = { domain, 1, &buffer };
+
+    return ioctl(driver, PRIVCMD_DM_OP, &call) >= 0;
+}
+
+void *xen_map_resource(domid_t domain, uint32_t type, uint32_t id, uint32_t frame)
+{
+    struct map_resource map = { .domain = domain, .type = type, .id = id, .first = frame, .count = 1 };
+    void *mapped = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, driver, 0);
+
+    if ( mapped == MAP_FAILED )
+        return NULL;
+    map.at = (uintptr_t)mapped;
+    if ( ioctl(driver, PRIVCMD_MMAP_RESOURCE, &map) < 0 )
+    {
+        int error = errno;
+
+        munmap(mapped, PAGE_SIZE);
+        errno = error;
+        return NULL;
+    }
+
+    return mapped;
 }
 
 void *xen_map(domid_t domain, uint64_t first, size_t count)

@@ -13,6 +13,9 @@
 #include <public/domctl.h>
 #include <public/sysctl.h>
 #include <public/memory.h>
+#include <public/hvm/dm_op.h>
+#include <public/hvm/hvm_op.h>
+#include <public/hvm/ioreq.h>
 #include <public/hvm/save.h>
 #include <public/arch-x86/hvm/start_info.h>
 
@@ -31,6 +34,12 @@ bool xen_sysctl(struct xen_sysctl *op, uint32_t cmd);
 
 /* A memory operation; a negative result has errno set. */
 long xen_memory(unsigned int cmd, void *arg);
+
+/* An operation of a device model's on a domain; what it answers is left in `op`. False with errno set. */
+bool xen_dm_op(struct xen_dm_op *op, domid_t domain);
+
+/* Maps the frame `frame` of a resource (XENMEM_resource_*) of a domain, or returns NULL with errno set. */
+void *xen_map_resource(domid_t domain, uint32_t type, uint32_t id, uint32_t frame);
 
 /* Maps `count` frames of a domain, from `first` on, into this program, or returns NULL with errno set. */
 void *xen_map(domid_t domain, uint64_t first, size_t count);

@@ -1,0 +1,120 @@
+//! The rows of `boot --guest`.
+
+use super::scenario::{End, Place, Row, System, Table};
+use crate::boot::machine::Iommu;
+
+/// The row that is asked about by Xen's console key while its guest lives.
+pub(super) const CONSOLE_KEY: &str = "console-key";
+
+/// Our own kernel with one device.
+pub(in crate::boot) const TINY: Row = Row {
+    name: "",
+    system: System::Tiny("role=guest"),
+    devices: &[("nvme0", None)],
+    vcpus: 1,
+    times: 1,
+    only: None,
+    beside: false,
+    back: false,
+    end: End::Poweroff,
+    checks: &[],
+    refused: &[],
+    denied: &[],
+    options: "",
+    servers: &[],
+};
+
+/// Each of them is tried, whatever the device.
+const ALWAYS: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
+/// As above, of a device with MSI-X that can be reset.
+const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
+
+const HOSTILE: Row = Row { system: System::Tiny("role=guest hostile"), refused: MSIX, ..TINY };
+
+const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
+
+const AHCI: &[Place] = &[("ahci", None)];
+const E1000E: &[Place] = &[("e1000e", None)];
+
+/// Debian's with an `NVMe` controller. Without a host bridge on bus 0 it has to be told of mechanism 1.
+pub(in crate::boot) const LINUX: Row = Row {
+    system: System::Linux { fill: false, words: "pci=conf1" },
+    checks: &["host-data", "filled", "interrupts"],
+    ..TINY
+};
+
+/// All of them, in their order.
+pub(in crate::boot) const TABLE: Table = Table { name: "guest", rows: ROWS };
+
+const ROWS: &[Row] = &[
+    // What dom0 and Xen take for guests once and for all, they take for these.
+    Row {
+        name: "first",
+        devices: &[("nvme0", Some("4.0")), ("ahci", Some("4.3")), ("e1000e", Some("1f"))],
+        times: 3,
+        ..TINY
+    },
+    Row { name: "nvme", ..HOSTILE },
+    Row { name: "ahci", devices: AHCI, refused: ALWAYS, ..HOSTILE },
+    Row { name: "e1000e", devices: E1000E, ..HOSTILE },
+    // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
+    Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
+    // QEMU's table for AMD's IOMMU does not have the function, and Xen remaps no interrupts of one that is not there.
+    Row {
+        name: "virtual-function",
+        devices: &[("nvme2-vf", None)],
+        system: System::Tiny("role=guest hostile ids=00101b36"),
+        only: Some(Iommu::Intel),
+        checks: &["ids"],
+        ..HOSTILE
+    },
+    Row {
+        name: "firmware",
+        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
+        system: System::Tiny("role=guest firmware"),
+        options: "--firmware-bars",
+        checks: &["firmware"],
+        refused: &["bar-moved"],
+        ..TINY
+    },
+    // Address Map Register (ICH9 datasheet, 15.1.31): the mode, which is AHCI.
+    Row {
+        name: "rule",
+        devices: AHCI,
+        system: System::Tiny("role=guest shows=90:40"),
+        options: "--vpd /vpd --show 90:ff --refusals",
+        checks: &["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd"],
+        refused: &["hidden-write"],
+        ..TINY
+    },
+    Row {
+        name: CONSOLE_KEY,
+        system: System::Tiny("role=guest hostile stay"),
+        options: "--meanwhile \"echo ask refusals >&3; read -r answer <&3\"",
+        end: End::Killed,
+        ..HOSTILE
+    },
+    Row { name: "nvme-dies", times: 4, ..DYING },
+    Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
+    Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
+    Row {
+        name: "killed",
+        devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
+        system: System::Tiny("role=guest stay"),
+        times: 2,
+        end: End::Killed,
+        ..TINY
+    },
+    Row { name: "given-back", back: true, times: 2, checks: &["driven"], ..HOSTILE },
+    Row { name: "twenty", times: 20, ..TINY },
+    Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
+    Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
+    Row { name: "two-vcpus", vcpus: 2, system: System::Tiny("role=guest hammer"), ..TINY },
+    Row {
+        name: "linux",
+        system: System::Linux { fill: true, words: "pci=conf1" },
+        end: End::Reboot,
+        ..LINUX
+    },
+    Row { name: "linux-again", ..LINUX },
+];
