@@ -1,11 +1,10 @@
 //! The memory controller hub (MCH) of a Q35 machine, as a hypervisor has it.
 //!
-//! An [`Mch`] is function 00:00.0: its configuration space and what comes of writing PCIEXBAR, the register that says
-//! where the ECAM window is, and SMRAM, the register that locks others. [`decode_port`] and [`Window::decode`] turn the two ways to reach
-//! configuration space into a function and a register. [`layout`] finds a place for the window.
+//! An [`Mch`] is function 00:00.0: its configuration space, and what comes of writing PCIEXBAR, which says where ECAM
+//! is, and SMRAM, which locks other registers. [`decode_port`] and [`Window::decode`] turn the two ways to reach
+//! configuration space into a function and a register. [`layout`] finds a place for ECAM before a guest is built.
 //!
-//! "Datasheet" is Intel's 3 Series Express Chipset Family datasheet, 316966; [`registers`] says what was checked
-//! against it.
+//! [`registers`] names the documents that the registers are from.
 #![no_std]
 
 mod image;

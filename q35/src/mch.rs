@@ -59,7 +59,7 @@ pub struct Mch {
 }
 
 impl Mch {
-    /// Makes it, in zeroed memory, as it is after a reset.
+    /// Makes it, in zeroed memory, as it is after a reset. Until the guest runs it may be made anew.
     ///
     /// # Errors
     ///
@@ -80,6 +80,7 @@ impl Mch {
             Decoded::Window(window) => platform.check(window).map_err(InfoError::Window)?,
         }
         self.info = *info;
+        self.overlaps = 0;
         for (number, dword) in numbered() {
             if !dword.is_empty() {
                 let Dword { write, clear, .. } = dword;
@@ -87,7 +88,7 @@ impl Mch {
                 let source = Source::Virtual(dword.reset);
                 let register =
                     Definition { read_only, clear, ..Definition::new(4 * number, Width::Dword, source) };
-                // There is room: the table was counted.
+                // The table was counted, so there is room; what is there already is as in the table.
                 let _ = self.function.define(&register);
             }
         }
@@ -101,7 +102,6 @@ impl Mch {
             self.function.set(number, bits(number, &self.info).reset, u32::MAX);
         }
         self.lock();
-        self.window.set(None);
         self.follow();
     }
 
@@ -151,7 +151,8 @@ impl Mch {
         u64::from(self.function.value(PCIEXBAR_HIGH)) << 32 | u64::from(self.function.value(PCIEXBAR))
     }
 
-    /// Makes the window, and how PCIEXBAR reads, what the register says. The reserved length leaves the window as it is.
+    /// Makes the window, and what PCIEXBAR reads, what the register says. The reserved length leaves the window as it
+    /// is.
     pub(crate) fn follow(&mut self) {
         let value = self.pciexbar();
         // CAST: bits 27:26.

@@ -73,22 +73,24 @@ impl Window {
         (self.size / BUS_SIZE - 1) as u8 // CAST: at most 255.
     }
 
-    /// The function and the byte offset, 0 to 0xfff, at a physical address (PCIe 7.2.2): bus in bits 27:20 of the address,
-    /// device in 19:15, function in 14:12. `None` outside the window, and from FEC00000 to 4 GiB.
+    /// The function and the byte offset, 0 to 0xfff, at a physical address (PCIe 7.2.2): counted from the base, the bus
+    /// is in bits 27:20, the device in 19:15, the function in 14:12. `None` outside the window, and from FEC00000 to
+    /// 4 GiB.
     #[inline]
     #[must_use]
     pub const fn decode(self, address: u64) -> Option<(Sbdf, u16)> {
         let offset = address.wrapping_sub(self.base);
-        // CAST: widening, and then bits 27:0 are left.
+        // CAST: widening; `From` is not const.
         if offset >= self.decoded as u64 {
             return None;
         }
-        let offset = offset as u32;
-        Some((Sbdf(offset >> 12), offset as u16 & (EXTENDED_CONFIG_SIZE - 1)))
+        // CAST: bits 27:0 are left, and of the register's offset 11:0.
+        let (function, register) = ((offset >> 12) as u32, offset as u16 & (EXTENDED_CONFIG_SIZE - 1));
+        Some((Sbdf(function), register))
     }
 
-    /// The inverse of [`decode`](Self::decode): where the byte `offset` of a function is. `None` for another segment than
-    /// 0, a bus beyond the last, an offset beyond 0xfff, or an address that is not decoded.
+    /// The inverse of [`decode`](Self::decode): where the byte `offset` of a function is. `None` for another segment
+    /// than 0, a bus beyond the last, an offset beyond 0xfff, or an address that is not decoded.
     #[must_use]
     pub const fn encode(self, sbdf: Sbdf, offset: u16) -> Option<u64> {
         if offset >= EXTENDED_CONFIG_SIZE {

@@ -7,11 +7,12 @@ const ENABLE: u32 = 1 << 31;
 /// `CONFIG_DATA`.
 const DATA: u16 = 0xcfc;
 
-/// The function, and the byte offset below 0x100, that an access starting at `port`, 0xCFC to 0xCFF, reaches while `CONFIG_ADDRESS` holds
-/// `config_address`. `None` for another port, or if bit 31 is clear: the access is then one to an I/O port like any other.
+/// The function, and the byte offset below 0x100, that an access to `port`, 0xCFC to 0xCFF, reaches while
+/// `CONFIG_ADDRESS` holds `config_address`. `None` for another port, or if bit 31 is clear: it is then an I/O port like
+/// any other.
 ///
-/// Bits 30:24 and 1:0 do not count. AMD processors have bits 11:8 of the offset in bits 27:24; those of the MCH's
-/// time did not, and its guests have ECAM.
+/// Bits 30:24 and 1:0 do not count. AMD processors have bits 11:8 of the offset in bits 27:24; the MCH does not, and
+/// its guests have ECAM.
 #[inline]
 #[must_use]
 pub const fn decode_port(config_address: u32, port: u16) -> Option<(Sbdf, u16)> {

@@ -76,13 +76,13 @@ pub const ROWS: &[Row] = &[
     Row::new(0x04, 2, "PCICMD", 0x0006).rw(0x0140)
         .note("MAE and BME are 1, SERRE and PERRE storage", "unverified"),
     Row::new(0x06, 2, "PCISTS", 0x0000).rw1c(0xf100)
-        .note("no error is reported; without CAPID0 there is no list; the datasheet has 0090 (CLIST, FB2B)", "QEMU"),
+        .note("no error is reported; no list without CAPID0; the datasheet has 0090 (CLIST, FB2B)", "QEMU"),
     Row::new(0x08, 1, "RID", 0x00).note("the datasheet leaves it to the stepping", "QEMU; 4S 9.2.5"),
     Row::new(0x09, 3, "CC", 0x06_0000).note("host bridge", "QEMU, PCI D.7"),
     Row::new(0x0d, 1, "MLT", 0x00).note("", "QEMU"),
     Row::new(0x0e, 1, "HDR", 0x00).note("one function", "3210 5.1.8"),
     Row::new(0x2c, 2, "SVID", 0x1af4)
-        .note("the datasheet has 0000, written once; firmware takes these ids for a virtual machine's", "QEMU; 3210 5.1.9"),
+        .note("firmware knows virtual machines by it; the datasheet has 0000, written once", "QEMU; 3210 5.1.9"),
     Row::new(0x2e, 2, "SID", 0x1100).note("as SVID", "QEMU; 3210 5.1.10"),
     Row::new(0x34, 1, "CAPPTR", 0x00).note("no capability; the datasheet has E0 (CAPID0)", "QEMU"),
     Row::new(0x3c, 1, "INTL", 0x00).rw(0xff).note("storage", "QEMU, PCI 6.2.4"),

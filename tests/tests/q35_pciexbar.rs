@@ -216,6 +216,23 @@ fn a_reset_brings_the_toolstack_s_window_back() {
     }
 }
 
+/// A toolstack that has second thoughts, before the guest runs.
+#[test]
+fn it_can_be_made_anew() {
+    let mut bridge = Bridge::new(&Info { pciexbar: 0, address_bits: 32, high_ram_end: 0, ..INFO });
+    bridge.set_pciexbar(1);
+    bridge.write(0x9d, 1, 0x10);
+    assert_eq!(bridge.0.init(&INFO), Ok(()));
+    let fresh = Bridge::new(&INFO);
+    assert_eq!(bridge.0.save(0), fresh.0.save(0));
+    bridge.write(0x64, 4, u32::MAX);
+    assert_eq!(bridge.read(0x64, 4), 0xf);
+    // And if it is refused, all is as before.
+    let before = bridge.0.save(0);
+    assert_eq!(bridge.0.init(&Info { pciexbar: 1, ..INFO }), Err(InfoError::Window(Misfit::EcamRam)));
+    assert_eq!(bridge.0.save(0), before);
+}
+
 #[test]
 fn the_toolstack_s_window_obeys_the_rules() {
     let refused = |info: &Info| Bridge::try_new(info).err();
