@@ -36,3 +36,8 @@ fn hostile_guest() {
 fn msix_mmio() {
     replay("msix_mmio", fuzz::msix_mmio::run);
 }
+
+#[test]
+fn q35() {
+    replay("q35", fuzz::q35::run);
+}
