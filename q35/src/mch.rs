@@ -58,6 +58,9 @@ pub struct Mch {
     pub(crate) overlaps: u32,
 }
 
+// A domain has one in half a page.
+static_assertions::const_assert!(size_of::<Mch>() <= 2048);
+
 impl Mch {
     /// Makes it, in zeroed memory, as it is after a reset. Until the guest runs it may be made anew.
     ///

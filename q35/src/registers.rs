@@ -123,7 +123,7 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// A dword of configuration space, assembled from the rows at compile time: names and reasons are in no hypervisor.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Dword {
     pub(crate) reset: u32,
     pub(crate) write: u32,
@@ -143,22 +143,23 @@ impl Dword {
 /// The dwords below 0x100.
 pub(crate) const COUNT: usize = 64;
 
-pub(crate) static DWORDS: [Dword; COUNT] = assemble();
+pub(crate) static DWORDS: [Dword; COUNT] = assemble(ROWS);
 
 /// The dwords that need a register.
-pub(crate) const USED: usize = used(&assemble());
+pub(crate) const USED: usize = used(&assemble(ROWS));
 
 /// The number of the dword at this offset.
 pub(crate) const fn dword(offset: u16) -> u16 {
     offset / 4
 }
 
-const fn assemble() -> [Dword; COUNT] {
+/// The dwords that the rows make up. It panics, at compile time, if they overlap or a bit is in two classes.
+const fn assemble(rows: &[Row]) -> [Dword; COUNT] {
     let mut dwords = [Dword::EMPTY; COUNT];
     let mut end = 0;
     let mut at = 0;
-    while at < ROWS.len() {
-        let row = &ROWS[at];
+    while at < rows.len() {
+        let row = &rows[at];
         let sound = row.locked & !row.write == 0 && row.clear & (row.write | row.reset) == 0;
         assert!(row.offset >= end && sound, "rows overlap, or a bit is in two classes");
         let mut byte = 0;
@@ -184,4 +185,40 @@ const fn used(dwords: &[Dword; COUNT]) -> usize {
         at += 1;
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+
+    #[test]
+    fn rows_of_any_width_become_dwords() {
+        let rows = [
+            Row::new(0x01, 1, "a", 0x81).rw(0x0f),
+            Row::new(0x02, 2, "b", 0x0203).rw1c(0xf000),
+            Row::new(0x05, 3, "c", 0x12_3456),
+            Row::new(0x0c, 8, "d", 0x8877_6655_4433_2211).rw(0xff).rwl(0x0f00_0000_0000_0000),
+        ];
+        let dwords = assemble(&rows);
+        assert_eq!(dwords[0], Dword { reset: 0x0203_8100, write: 0x0f00, locked: 0, clear: 0xf000_0000 });
+        assert_eq!(dwords[1], Dword { reset: 0x1234_5600, ..Dword::EMPTY });
+        assert_eq!(dwords[2], Dword::EMPTY);
+        assert_eq!(dwords[3], Dword { reset: 0x4433_2211, write: 0xff, ..Dword::EMPTY });
+        let high = Dword { reset: 0x8877_6655, write: 0x0f00_0000, locked: 0x0f00_0000, clear: 0 };
+        assert_eq!(dwords[4], high);
+        assert_eq!(used(&dwords), 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "rows overlap")]
+    fn rows_that_overlap_do_not_compile() {
+        let _ = assemble(&[Row::new(0x00, 4, "a", 0), Row::new(0x03, 1, "b", 0)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "a bit is in two classes")]
+    fn a_bit_is_in_one_class() {
+        let _ = assemble(&[Row::new(0x00, 1, "a", 0).rw(1).rw1c(1).note("", "")]);
+    }
 }
