@@ -9,6 +9,7 @@ pub mod dump;
 pub mod given;
 pub mod guest;
 pub mod host;
+pub mod lspci;
 pub mod machine;
 pub mod mch;
 pub mod model;
