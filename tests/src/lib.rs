@@ -4,6 +4,7 @@
 //! may get (an unaligned configuration access, a PIRQ given back twice, ...) is a panic.
 
 pub mod corpus;
+pub mod datasheet;
 pub mod device;
 pub mod dump;
 pub mod given;
