@@ -3,6 +3,7 @@
 //! They are written from the specifications and check what the library asks of its host: a call that no hypervisor
 //! may get (an unaligned configuration access, a PIRQ given back twice, ...) is a panic.
 
+pub mod chipset;
 pub mod corpus;
 pub mod datasheet;
 pub mod device;
@@ -17,4 +18,6 @@ pub mod model;
 pub mod oracle;
 pub mod p2m;
 pub mod pirqs;
+pub mod qemu;
 pub mod random;
+pub mod trace;
