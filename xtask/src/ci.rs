@@ -38,7 +38,7 @@ const STEPS: &[Step] = &[
     step("tests", &["test"]),
     step("tests, C++17", &["test", "--quiet", "-p", "ffi", "--features", "cxx", "--test", "header"]),
     step(
-        "tests, dumps",
+        "tests, dumps and traces",
         &[
             "test",
             "--quiet",
@@ -50,12 +50,17 @@ const STEPS: &[Step] = &[
             "dumps",
             "--test",
             "guest_dumps",
+            "--test",
+            "q35_traces",
+            "--test",
+            "q35_lspci",
         ],
     ),
     step("coverage", &["xtask", "coverage"]),
     step("gates", &["xtask", "gates"]),
     step("bench", &["xtask", "bench"]),
     step("differential", &["xtask", "differential"]),
+    step("differential, Q35", &["xtask", "differential", "--q35", "--accesses", "100000"]),
     step(
         "fuzz, kept corpus",
         &["test", "--quiet", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"],

@@ -12,6 +12,7 @@ mod fuzz;
 mod gates;
 mod library;
 mod packages;
+mod q35;
 mod run;
 mod toolchain;
 mod ui;

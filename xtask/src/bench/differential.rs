@@ -1,12 +1,12 @@
-//! `cargo xtask differential`: random registers and accesses, the library against Xen's `vpci.c`.
+//! `cargo xtask differential`: random registers and accesses, the library against Xen's `vpci.c`, or against QEMU's Q35.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 use super::program::{self, Program};
-use crate::ui;
+use crate::{q35, ui};
 
-/// Compare the library with Xen's own vpci.c, access by access.
+/// Compare the library with Xen's own vpci.c, or its MCH with QEMU's, access by access.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many accesses.
@@ -18,8 +18,11 @@ pub(crate) struct Args {
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
+    /// The MCH, against QEMU's Q35.
+    #[arg(long)]
+    q35: bool,
     /// Plant a difference, which is then found.
-    #[arg(long, hide = true, value_parser = clap::builder::PossibleValuesParser::new(PLANTS.iter().copied()))]
+    #[arg(long, hide = true, conflicts_with = "q35", value_parser = clap::builder::PossibleValuesParser::new(PLANTS.iter().copied()))]
     plant: Option<String>,
 }
 
@@ -49,6 +52,9 @@ impl Run {
 
 /// `cargo xtask differential`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.q35 {
+        return q35::run(args.accesses, args.seed, args.json);
+    }
     let program = Program::build("differential", &[])?;
     let start = args.seed.to_string();
     let compare = |accesses: u64, plant: Option<&str>| {
