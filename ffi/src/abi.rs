@@ -5,6 +5,8 @@ use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
 use capabilities::policy::RuleError;
+#[cfg(feature = "q35")]
+use vpci::ClaimError;
 use vpci::{AttachError, BarKind, DefineError, DomainError, Refusal};
 
 /// Version of this interface. It grows with every change that is not an addition.
@@ -413,7 +415,16 @@ impl Errno for DomainError {
         match self {
             Self::Taken => -EEXIST,
             Self::Full => -ENOSPC,
+        }
+    }
+}
+
+#[cfg(feature = "q35")]
+impl Errno for ClaimError {
+    fn errno(self) -> i32 {
+        match self {
             Self::TooMany => -E2BIG,
+            Self::Domain(error) => error.errno(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub struct rvpci_domain {
     owners: u32,
     windows: u32,
     /// The device-model servers that know registers from 0x100 on, a bit each.
+    #[cfg(feature = "q35")]
     extended: u32,
 }
 
@@ -74,6 +75,7 @@ pub(crate) unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
 /// # Safety
 ///
 /// `domain` is a domain.
+#[cfg(feature = "q35")]
 pub(crate) unsafe fn extended(domain: *const rvpci_domain) -> u32 {
     // SAFETY: the caller promises a domain; it is initialised.
     unsafe { (*domain).extended }
@@ -135,12 +137,26 @@ pub unsafe extern "C" fn rvpci_domain_init(
     let domain = memory.cast::<rvpci_domain>();
     // SAFETY: the caller gives at least `needed` bytes.
     unsafe { memory.cast::<u8>().write_bytes(0, needed) };
-    // SAFETY: `from` is a domain, unless it is NULL.
-    let extended = if from.is_null() { 0 } else { unsafe { extended(from) } };
     // SAFETY: the memory is aligned and large enough.
-    unsafe { domain.write(rvpci_domain { name, slots, owners: 0, windows: 0, extended }) };
+    unsafe {
+        domain.write(rvpci_domain {
+            name,
+            slots,
+            owners: 0,
+            windows: 0,
+            #[cfg(feature = "q35")]
+            extended: 0,
+        });
+    };
     if from.is_null() {
         return 0;
+    }
+    #[cfg(feature = "q35")]
+    {
+        // SAFETY: `from` is a domain.
+        let extended = unsafe { extended(from) };
+        // SAFETY: it was just made.
+        unsafe { set_extended(domain, extended) };
     }
     // SAFETY: it was just made.
     let mut to = unsafe { exclusive(domain) };

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use capabilities::Sbdf;
 use tests::random::Random;
 use vpci::{
-    Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Pages, Server, Slot, Window, find_slot,
-    find_window, may_forward,
+    ClaimError, Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Pages, Server, Slot, Window,
+    find_slot, find_window, may_forward,
 };
 use zerocopy::FromZeros;
 
@@ -41,7 +41,7 @@ impl Tables {
         self.domain().set_owner(Sbdf(sbdf), owner)
     }
 
-    fn claim(&mut self, first: u32, last: u32, server: u32) -> Result<(), DomainError> {
+    fn claim(&mut self, first: u32, last: u32, server: u32) -> Result<(), ClaimError> {
         self.domain().claim(Sbdf(first), Sbdf(last), number(server))
     }
 
@@ -336,7 +336,7 @@ fn a_claim_of_what_has_an_owner_is_refused_whole() {
         for taken in [0x10, 0x13, 0x17] {
             let mut tables = Tables::new(256);
             tables.set(taken, owner).unwrap();
-            assert_eq!(tables.claim(0x10, 0x17, 3), Err(DomainError::Taken));
+            assert_eq!(tables.claim(0x10, 0x17, 3), Err(ClaimError::Domain(DomainError::Taken)));
             assert_eq!((tables.owner(taken), tables.owners), (owner, 1));
         }
     }
@@ -351,10 +351,10 @@ fn a_claim_of_what_has_an_owner_is_refused_whole() {
 fn a_claim_without_room_is_refused_whole() {
     let mut tables = Tables::new(32);
     tables.set(0x100, function(1)).unwrap();
-    assert_eq!(tables.claim(0, 7, 1), Err(DomainError::Full));
+    assert_eq!(tables.claim(0, 7, 1), Err(ClaimError::Domain(DomainError::Full)));
     assert_eq!(tables.owners, 1);
     tables.claim(0, 6, 1).unwrap();
-    assert_eq!(tables.claim(7, 7, 1), Err(DomainError::Full));
+    assert_eq!(tables.claim(7, 7, 1), Err(ClaimError::Domain(DomainError::Full)));
     assert_eq!(tables.owners, 8);
 }
 
@@ -362,13 +362,13 @@ fn a_claim_without_room_is_refused_whole() {
 fn a_domain_has_so_many_claims_and_no_more() {
     let most = u32::try_from(MAX_CLAIMED).unwrap();
     let mut tables = Tables::new(MAX_CLAIMED * 8);
-    assert_eq!(tables.claim(0, most, 1), Err(DomainError::TooMany));
-    assert_eq!(tables.claim(0, u32::MAX, 1), Err(DomainError::TooMany));
+    assert_eq!(tables.claim(0, most, 1), Err(ClaimError::TooMany));
+    assert_eq!(tables.claim(0, u32::MAX, 1), Err(ClaimError::TooMany));
     tables.set(0xffff, function(1)).unwrap();
-    assert_eq!(tables.claim(0, most - 1, 1), Err(DomainError::TooMany));
+    assert_eq!(tables.claim(0, most - 1, 1), Err(ClaimError::TooMany));
     assert_eq!(tables.owners, 1);
     tables.claim(0, most - 2, 1).unwrap();
-    assert_eq!(tables.claim(0x8000, 0x8000, 2), Err(DomainError::TooMany));
+    assert_eq!(tables.claim(0x8000, 0x8000, 2), Err(ClaimError::TooMany));
     assert_eq!(tables.owners as usize, MAX_CLAIMED);
 }
 
@@ -416,9 +416,9 @@ fn random_claims_against_a_map() {
                 model.retain(|_, owner| *owner != server(id));
             } else {
                 let expected = if range.clone().any(|sbdf| model.contains_key(&sbdf)) {
-                    Err(DomainError::Taken)
+                    Err(ClaimError::Domain(DomainError::Taken))
                 } else if (model.len() + range.clone().count()) * 4 > size {
-                    Err(DomainError::Full)
+                    Err(ClaimError::Domain(DomainError::Full))
                 } else {
                     Ok(())
                 };

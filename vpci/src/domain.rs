@@ -125,8 +125,15 @@ pub enum DomainError {
     Taken,
     /// The memory given holds no more owners.
     Full,
-    /// No domain has so many owners ([`MAX_CLAIMED`]).
+}
+
+/// Why a claim failed. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClaimError {
+    /// The domain would have more owners than [`MAX_CLAIMED`].
     TooMany,
+    /// One of the addresses has an owner, or there is no room.
+    Domain(DomainError),
 }
 
 /// Owners in a domain beyond which servers can claim nothing more: sixteen buses of 256 functions.
@@ -226,11 +233,17 @@ impl Domain<'_> {
             Owner::HostBridge => (Kind::HostBridge, 0),
             Owner::Server(Server(number)) => (Kind::Server, u64::from(number)),
         };
+        self.set(sbdf, kind, handle)
+    }
+
+    /// Puts an owner in the place of `sbdf`.
+    fn set(&mut self, sbdf: Sbdf, kind: Kind, handle: u64) -> Result<(), DomainError> {
         let full = !self.has_room(1);
         let at = position(self.slots, sbdf);
         let slot = self.slots.get_mut(at).ok_or(DomainError::Full)?;
         if slot.kind != Kind::Empty {
-            return if (slot.kind, slot.handle) == (kind, handle) { Ok(()) } else { Err(DomainError::Taken) };
+            let same = slot.kind == kind && slot.handle == handle;
+            return if same { Ok(()) } else { Err(DomainError::Taken) };
         }
         if full {
             return Err(DomainError::Full);
@@ -251,20 +264,21 @@ impl Domain<'_> {
     ///
     /// # Errors
     ///
-    /// Too many for any domain ([`DomainError::TooMany`]), one has an owner ([`DomainError::Taken`]), or there is no
-    /// room ([`DomainError::Full`]).
-    pub fn claim(&mut self, first: Sbdf, last: Sbdf, server: Server) -> Result<(), DomainError> {
+    /// See [`ClaimError`].
+    pub fn claim(&mut self, first: Sbdf, last: Sbdf, server: Server) -> Result<(), ClaimError> {
         let count = last.0.saturating_sub(first.0) as usize + 1; // CAST: widening.
         if count + *self.owners as usize > MAX_CLAIMED {
-            return Err(DomainError::TooMany);
+            return Err(ClaimError::TooMany);
         }
         if (first.0..=last.0).any(|sbdf| find_slot(self.slots, Sbdf(sbdf)).is_some()) {
-            return Err(DomainError::Taken);
+            return Err(ClaimError::Domain(DomainError::Taken));
         }
         if !self.has_room(count) {
-            return Err(DomainError::Full);
+            return Err(ClaimError::Domain(DomainError::Full));
         }
-        (first.0..=last.0).try_for_each(|sbdf| self.set_owner(Sbdf(sbdf), Owner::Server(server)))
+        (first.0..=last.0)
+            .try_for_each(|sbdf| self.set_owner(Sbdf(sbdf), Owner::Server(server)))
+            .map_err(ClaimError::Domain)
     }
 
     /// Takes from `server` what it has of `first` to `last`.
@@ -317,7 +331,7 @@ impl Domain<'_> {
     /// There is no room; what was taken so far stays.
     pub fn take_over(&mut self, other: &Domain<'_>) -> Result<(), DomainError> {
         for slot in other.slots.iter().filter(|slot| slot.kind != Kind::Empty) {
-            self.set_owner(Sbdf(slot.sbdf), slot.owner())?;
+            self.set(Sbdf(slot.sbdf), slot.kind, slot.handle)?;
         }
         for (to, from) in self.windows.iter_mut().zip(other.windows.iter()) {
             *to = *from;

@@ -35,8 +35,8 @@ pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
 pub use audit::Record;
 pub use bar::{Bar, BarKind};
 pub use domain::{
-    Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Server, Slot, Window, find_free, find_slot,
-    find_window, may_forward,
+    ClaimError, Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Server, Slot, Window, find_free,
+    find_slot, find_window, may_forward,
 };
 pub use emulated::Emulated;
 pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};
