@@ -36,7 +36,7 @@ int vpci_add_range(struct domain *d, unsigned int id, unsigned int type,
 int vpci_remove_range(struct domain *d, unsigned int id, unsigned int type,
                       struct rangeset *r, uint64_t start, uint64_t end);
 
-/* Server @id goes. */
+/* Server @id is there no more, or a new one: it has nothing. */
 void vpci_remove_server(struct domain *d, unsigned int id);
 
 /* Whether @p, of the running domain @d, reaches configuration space. */

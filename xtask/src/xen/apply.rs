@@ -102,7 +102,7 @@ const HOOKS: [Hook; 15] = [
     },
     Hook {
         file: "xen/common/ioreq.c",
-        line: "    arch_ioreq_server_destroy(s);",
+        line: "    d->ioreq_server.server[id] = s;",
         change: Change::Then(&["    vpci_remove_server(d, id);"]),
     },
     Hook {
@@ -296,7 +296,7 @@ mod tests {
         ),
         (
             "common/ioreq.c",
-            "    arch_ioreq_server_destroy(s);\n\n    rc = rangeset_add_range(r, start, end);\n    rc = rangeset_remove_range(r, start, end);\n",
+            "    d->ioreq_server.server[id] = s;\n\n    rc = rangeset_add_range(r, start, end);\n    rc = rangeset_remove_range(r, start, end);\n",
         ),
     ];
 
@@ -397,7 +397,7 @@ mod tests {
             (
                 "common/ioreq.c",
                 &[
-                    ("destroy(s);\n", "destroy(s);\n    vpci_remove_server(d, id);\n"),
+                    ("[id] = s;\n", "[id] = s;\n    vpci_remove_server(d, id);\n"),
                     ("rangeset_add_range(r", "vpci_add_range(d, id, type, r"),
                     ("rangeset_remove_range(r", "vpci_remove_range(d, id, type, r"),
                 ],
