@@ -58,8 +58,9 @@ mch() {
 extended() {
     at=256 list=
     while [ $at != 0 ] && [ ${#list} -lt 400 ]; do
-        header=0x$(number "$1" $at 4)
-        [ $((header)) = 0 ] && break
+        header=$(number "$1" $at 4)
+        case $header in '' | 00000000) break ;; esac
+        header=0x$header
         list="$list $(printf '%04x@%03x' $((header & 0xffff)) $at)"
         at=$((header >> 20 & 0xffc))
     done
