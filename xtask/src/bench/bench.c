@@ -16,11 +16,13 @@
 #define REGISTERS 512
 
 struct access {
+    uint64_t address;
     uint32_t sbdf, offset, bytes, value;
 };
 
 static struct access accesses[ACCESSES];
 static struct rvpci_domain *domain;
+static struct rvpci_mch *mch;
 
 /* The hardware: it reads 0 at once. */
 
@@ -73,6 +75,7 @@ __attribute__((noipa)) static uint32_t full_read(uint32_t sbdf, uint32_t offset,
 /* The loops. Each makes its calls in the same way, to whatever function. */
 
 static volatile uint32_t sink;
+static struct access decoded;
 
 __asm__("nothing: ret");
 
@@ -98,6 +101,8 @@ LOOP(loop_write, int32_t, sink =, (struct rvpci_device *d, uint32_t o, uint32_t 
      device, a->offset, a->bytes, a->value, RVPCI_SHARED)
 LOOP(loop_find, uint32_t, sink =, (const struct rvpci_domain *d, uint32_t s, struct rvpci_device **to),
      domain, a->sbdf, &device)
+LOOP(loop_decode, bool, sink =, (const struct rvpci_mch *m, uint64_t address, uint32_t *sbdf, uint32_t *offset),
+     mch, a->address, &decoded.sbdf, &decoded.offset)
 LOOP(loop_full, uint32_t, sink =, (uint32_t s, uint32_t o, uint32_t b), a->sbdf, a->offset, a->bytes)
 LOOP(loop_c_read, uint32_t, sink =, (pci_sbdf_t s, unsigned int o, unsigned int b),
      PCI(a->sbdf), a->offset, a->bytes)
@@ -308,11 +313,38 @@ static void measure_lookup(unsigned int functions)
     }
 }
 
+/* Addresses all over a window for `buses` buses, 64 to 256, high up and with RAM on both sides of 4 GiB. */
+static void measure_decode(unsigned int buses)
+{
+    const uint64_t base = 0x800000000;
+    const struct rvpci_mch_info info = {
+        .pciexbar = base | (buses == 256 ? 0 : buses == 128 ? 1 : 2) << 1 | 1,
+        .low_ram_end = 0x80000000, .high_ram_end = 0x180000000, .address_bits = 48
+    };
+    size_t size = rvpci_mch_size();
+    char name[32];
+
+    mch = memory(size);
+    memset(mch, 0, size);
+    check(!rvpci_mch_init(mch, size, &info), "an MCH");
+    for (unsigned int i = 0; i < ACCESSES; i++) {
+        accesses[i].sbdf = i * 0x9e3779b9 % (buses * 256);
+        accesses[i].offset = i * 389 % 1024 * 4;
+        accesses[i].address = base + accesses[i].sbdf * 4096UL + accesses[i].offset;
+    }
+    EACH(rvpci_mch_decode(mch, a->address, &decoded.sbdf, &decoded.offset) && decoded.sbdf == a->sbdf &&
+         decoded.offset == a->offset, true, "an address is decoded");
+    check(!rvpci_mch_decode(mch, base + buses * 0x100000UL, &decoded.sbdf, &decoded.offset), "the window ends");
+    snprintf(name, sizeof(name), "decode_%u loop_decode", buses);
+    loop_decode(name, rvpci_mch_decode, NULL);
+}
+
 int main(void)
 {
     loop_read("loop_read", loop_read_nothing, NULL);
     loop_write("loop_write", loop_write_nothing, NULL);
     loop_find("loop_find", loop_find_nothing, NULL);
+    loop_decode("loop_decode", loop_decode_nothing, NULL);
     loop_full("loop_full", loop_full_nothing, NULL);
     loop_c_read("loop_c_read", loop_c_read_nothing, NULL);
     loop_c_write("loop_c_write", loop_c_write_nothing, NULL);
@@ -328,6 +360,10 @@ int main(void)
     measure_lookup(1);
     measure_lookup(32);
     measure_lookup(256);
+
+    measure_decode(64);
+    measure_decode(128);
+    measure_decode(256);
 
     populate(layouts, 256, 64);
     aim_functions(layouts, 256);

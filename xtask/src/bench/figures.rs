@@ -8,6 +8,8 @@ use crate::ui;
 
 /// The most instructions for an emulated access of 4 bytes.
 const INSTRUCTIONS: f64 = 60.0;
+/// The most instructions from an address in an ECAM window to the owner and the number of the register there.
+const ECAM: f64 = 40.0;
 /// How far a figure may grow with the number of registers or functions.
 const FLAT: f64 = 1.10;
 /// The most bytes for a device, MSI-X vectors aside.
@@ -17,6 +19,7 @@ const TEXT: f64 = 21_500.0;
 
 const REGISTERS: [u32; 3] = [8, 64, 512];
 const FUNCTIONS: [u32; 3] = [1, 32, 256];
+const BUSES: [u32; 3] = [64, 128, 256];
 
 /// Instructions for one access, or bytes.
 pub(super) struct Figures(BTreeMap<String, Option<f64>>);
@@ -62,6 +65,9 @@ impl Figures {
         }
         let keys: Vec<_> = FUNCTIONS.iter().map(|count| format!("lookup_{count}")).collect();
         limits.push(self.flat("lookup", &keys));
+        limits.extend(keys.iter().map(|key| self.ecam(key)));
+        let keys: Vec<_> = BUSES.iter().map(|count| format!("decode_{count}")).collect();
+        limits.push(self.flat("decode", &keys));
         limits.push(self.at_most("bytes_per_device", DEVICE));
         limits.push(self.at_most("text", TEXT));
         limits
@@ -71,6 +77,13 @@ impl Figures {
         let figure = self.get(key);
         let what = format!("{key} is {}, and may be {most}", shown(figure));
         Limit { what, holds: figure.is_some_and(|figure| figure <= most) }
+    }
+
+    /// From an address in the largest window to the owner, which `lookup` counts.
+    fn ecam(&self, lookup: &str) -> Limit {
+        let figure = self.get("decode_256").zip(self.get(lookup)).map(|(decode, lookup)| decode + lookup);
+        let what = format!("decode_256 and {lookup} are {}, and may be {ECAM}", shown(figure));
+        Limit { what, holds: figure.is_some_and(|figure| figure <= ECAM) }
     }
 
     /// Whether none of the figures is much larger than the first.
@@ -131,6 +144,9 @@ impl fmt::Display for Figures {
             rows.push(self.beside(&format!("lookup among {count}"), &key, ""));
             rows.push(self.beside("  where addresses collide most", &format!("{key}_worst"), ""));
         }
+        for count in BUSES {
+            rows.push(self.beside(&format!("ECAM address, {count} buses"), &format!("decode_{count}"), ""));
+        }
         rows.push(self.beside("lookup among 256 and read 4, 64 registers", "full_read4_64", "c_read4_64"));
         rows.push(self.beside(
             "lookup among 256 and read 4, no such function",
@@ -170,6 +186,9 @@ mod tests {
         for count in FUNCTIONS {
             figures.set(&format!("lookup_{count}"), Some(24));
         }
+        for count in BUSES {
+            figures.set(&format!("decode_{count}"), Some(16));
+        }
         figures.set("bytes_per_device", Some(4096));
         figures.set("text", Some(21_500));
         figures
@@ -192,6 +211,8 @@ mod tests {
             ("guest_read4_8", 61, "guest_read4_8 is 61, and may be 60"),
             ("read4_64", 58, "read4 grows from 52 to 58 to 52, and may by 10 %"),
             ("lookup_256", 27, "lookup grows from 24 to 24 to 27, and may by 10 %"),
+            ("decode_256", 17, "decode_256 and lookup_32 are 41, and may be 40"),
+            ("decode_128", 18, "decode grows from 16 to 18 to 16, and may by 10 %"),
             ("bytes_per_device", 4097, "bytes_per_device is 4097, and may be 4096"),
             ("text", 21_501, "text is 21501, and may be 21500"),
         ] {
@@ -203,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_not_there_holds_no_limit() {
-        for key in ["read4_8", "write4_512", "lookup_1", "bytes_per_device", "text"] {
+        for key in ["read4_8", "write4_512", "lookup_1", "decode_64", "bytes_per_device", "text"] {
             let mut figures = good();
             figures.set(key, None);
             assert!(!missed(&figures).is_empty(), "{key}");
