@@ -12,8 +12,11 @@ visitors() {
     while read -r presence number options; do
         [ "$presence" = visits ] || continue
         turn=$((turn + 1))
-        until_true 120 called "$1" $turn
-        exists "$1.over" || loader serve "$2" $options >"$1.$number" 2>&1
+        until_true 120 called "$1" $turn || return
+        exists "$1.over" && return
+        loader serve "$2" $options >"$1.$number" 2>&1 &
+        echo $! >"$1.visitor"
+        wait
     done
 }
 
@@ -35,7 +38,7 @@ served() {
     loader wait "$domain" 240 >>"$log" 2>&1
     touch "$log.over"
     # Domains with a page that a server has mapped do not go.
-    kill $running 2>/dev/null
+    kill $running $(cat "$log.visitor" 2>/dev/null) 2>/dev/null
     wait $running $coming
     for device in $(sed -n 's/^device \(.*\) at .*/\1/p' "$log"); do
         loader audit "$domain" "$device" >>"$log" 2>&1
