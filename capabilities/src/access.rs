@@ -124,6 +124,17 @@ impl Access {
         Some(Self { offset: offset as u16, bytes: bytes as u8 }) // CAST: below 0x1000; at most 4.
     }
 
+    /// An access to `bytes` bytes at `offset` that need not be aligned, only 1, 2 or 4 bytes within one dword, as aligned
+    /// ones, the lower first: two for the two bytes in the middle of a dword, else one. `[None, None]` for any other.
+    #[must_use]
+    pub const fn aligned(offset: u32, bytes: u32) -> [Option<Self>; 2] {
+        if bytes == 2 && offset & 3 == 1 {
+            [Self::new(offset, 1), Self::new(offset + 1, 1)]
+        } else {
+            [Self::new(offset, bytes), None]
+        }
+    }
+
     /// The byte offset, 0 to 0xfff.
     #[inline]
     #[must_use]
@@ -190,6 +201,20 @@ mod tests {
         }
         assert_eq!(Access::new(u32::MAX, 1), None);
         assert_eq!(Access::new(0, u32::MAX), None);
+    }
+
+    #[test]
+    fn what_is_within_a_dword_has_aligned_parts() {
+        for offset in (0..0x1010u32).chain(u32::MAX - 8..=u32::MAX) {
+            for bytes in (0..10).chain([u32::MAX]) {
+                let legal = matches!(bytes, 1 | 2 | 4) && offset % 4 + bytes <= 4 && offset < 0x1000;
+                let covered = Access::aligned(offset, bytes).into_iter().flatten().flat_map(|part| {
+                    (0..u32::from(part.width().bytes())).map(move |byte| u32::from(part.offset()) + byte)
+                });
+                let expected = if legal { offset..offset + bytes } else { 0..0 };
+                assert!(covered.eq(expected), "{bytes} bytes at {offset:#x}");
+            }
+        }
     }
 
     #[test]

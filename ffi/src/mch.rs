@@ -48,15 +48,6 @@ unsafe fn exclusive<'a>(mch: *mut rvpci_mch) -> &'a mut Mch {
     unsafe { &mut (*mch).mch }
 }
 
-/// An access within a dword as aligned ones: the two bytes in the middle of a dword are two, the lower first.
-fn parts(offset: u32, bytes: u32) -> [Option<Access>; 2] {
-    if bytes == 2 && offset & 3 == 1 {
-        [Access::new(offset, 1), Access::new(offset + 1, 1)]
-    } else {
-        [Access::new(offset, bytes), None]
-    }
-}
-
 /// The bytes of memory, aligned to 8, that an MCH needs.
 #[unsafe(no_mangle)]
 pub extern "C" fn rvpci_mch_size() -> usize {
@@ -112,7 +103,7 @@ pub unsafe extern "C" fn rvpci_mch_init(
 pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, bytes: u32) -> u32 {
     // SAFETY: the caller promises an MCH and holds its lock.
     let mch = unsafe { shared(mch) };
-    match parts(offset, bytes) {
+    match Access::aligned(offset, bytes) {
         [Some(low), Some(high)] => mch.read(low) | mch.read(high) << 8,
         [Some(whole), None] => mch.read(whole),
         _ => u32::MAX,
@@ -130,8 +121,12 @@ pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, byte
 pub unsafe extern "C" fn rvpci_mch_write(mch: *mut rvpci_mch, offset: u32, bytes: u32, value: u32) {
     // SAFETY: the caller promises an MCH and holds its lock.
     let mch = unsafe { exclusive(mch) };
-    for (access, byte) in parts(offset, bytes).into_iter().zip(0..).filter_map(|(a, n)| Some((a?, n))) {
-        mch.write(access, value >> (8 * byte));
+    let [low, high] = Access::aligned(offset, bytes);
+    if let Some(access) = low {
+        mch.write(access, value);
+    }
+    if let Some(access) = high {
+        mch.write(access, value >> 8);
     }
 }
 

@@ -143,7 +143,8 @@ bool vpci_config_ioreq(const struct domain *d, const ioreq_t *p,
 
     ASSERT(d == current->domain);
 
-    if ( p->count != 1 || p->data_is_ptr || !decode(d, p->type, p->addr, &sbdf, &reg) ||
+    if ( p->count != 1 || p->data_is_ptr ||
+         !decode(d, p->type, p->addr, &sbdf, &reg) ||
          !vpci_may_forward(current->domain, sbdf, reg, p->size) )
         return false;
 
