@@ -34,8 +34,8 @@ static uint32_t find(const struct domain *d, pci_sbdf_t sbdf,
 }
 
 /*
- * An access within a dword, or what would cross one. False if a server is to be asked; what nobody answers reads as all
- * ones and is dropped. No lock is held on return.
+ * Any access but one of 8 bytes that are aligned, which is two. False if a server is to be asked: no lock is held then.
+ * What nobody answers reads as all ones, and is dropped when written.
  */
 static bool read_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
                        unsigned int size, uint32_t *data)
