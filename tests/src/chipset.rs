@@ -73,20 +73,23 @@ impl Chipset {
 
     fn read(&self, there: Option<(Sbdf, u16)>, bytes: u32) -> u32 {
         match Self::route(there, bytes) {
-            Some(access) => self.mch.read(access),
-            None => u32::MAX >> (32 - 8 * bytes),
+            [Some(low), Some(high)] => self.mch.read(low) | self.mch.read(high) << 8,
+            [Some(whole), None] => self.mch.read(whole),
+            _ => u32::MAX >> (32 - 8 * bytes),
         }
     }
 
     fn write(&mut self, there: Option<(Sbdf, u16)>, bytes: u32, value: u32) {
-        if let Some(access) = Self::route(there, bytes) {
-            self.mch.write(access, value);
+        for (access, shift) in Self::route(there, bytes).into_iter().flatten().zip([0, 8]) {
+            self.mch.write(access, value >> shift);
         }
     }
 
-    /// The access, if it is one to the MCH.
-    fn route(there: Option<(Sbdf, u16)>, bytes: u32) -> Option<Access> {
-        let (_, offset) = there.filter(|(sbdf, _)| *sbdf == Sbdf(0))?;
-        Access::new(u32::from(offset), bytes)
+    /// The access as aligned ones, if it is one to the MCH.
+    fn route(there: Option<(Sbdf, u16)>, bytes: u32) -> [Option<Access>; 2] {
+        match there {
+            Some((Sbdf(0), offset)) => Access::aligned(u32::from(offset), bytes),
+            _ => [None, None],
+        }
     }
 }
