@@ -260,6 +260,10 @@ fn views(seen: &Seen) -> Result<Option<String>, String> {
     }
 }
 
+/// Free pages that may be more or fewer after all guests: Xen's heap holds small objects in pages that it gives back only
+/// when they are empty. A page that each guest costs is ten times as much.
+const NOISE: u64 = 4;
+
 /// Compares what `loader state` printed.
 fn memory(before: &[String], after: &[String]) -> Result<String, String> {
     let text = format!("before: {}; after: {}", before.join(", "), after.join(", "));
@@ -269,9 +273,11 @@ fn memory(before: &[String], after: &[String]) -> Result<String, String> {
     };
     match (numbers(before), numbers(after)) {
         (Some([pages, 0, free]), Some([pages_now, 0, free_now]))
-            if pages == pages_now && free == free_now =>
+            if pages == pages_now && free.abs_diff(free_now) <= NOISE =>
         {
-            Ok(format!("no guest left, dom0 has {pages} pages before and after, {free} are free"))
+            Ok(format!(
+                "no guest left, dom0 has {pages} pages before and after, {free} and {free_now} are free"
+            ))
         }
         _ => Err(text),
     }
@@ -385,8 +391,8 @@ mod tests {
 
     #[test]
     fn a_page_is_a_leak() {
-        assert!(memory(&state(100), &state(100)).is_ok());
-        assert!(memory(&state(100), &state(99)).is_err());
+        assert!(memory(&state(100), &state(96)).is_ok());
+        assert!(memory(&state(100), &state(95)).is_err());
         assert!(memory(&[], &[]).is_err());
         let mut left = state(100);
         left[1] = "guests 1".to_owned();
