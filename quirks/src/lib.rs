@@ -6,6 +6,8 @@
 //! "PCIe" is the PCI Express Base Specification 6.0, "PCI" the PCI Local Bus Specification 3.0.
 #![no_std]
 
+mod device;
 mod flags;
+pub mod reset;
 
 pub use flags::{DeviceReset, Flags, Method, Order, Quirks};
