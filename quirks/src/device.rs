@@ -99,7 +99,7 @@ pub(crate) fn applies(kind: DeviceReset, snapshot: &Snapshot, flags: Flags) -> b
             flr && snapshot.is(Facts::FLR) && snapshot.class >> 8 == NVME_CLASS && has(0, NVME_STATUS)
         }
         DeviceReset::ChelsioMsix => {
-            flr && snapshot.express().is_some() && snapshot.interrupts_off()[1].is_some()
+            flr && snapshot.express().is_some() && matches!(snapshot.interrupts_off(), [_, Some(_)])
         }
         DeviceReset::HinicFirmware => flr && snapshot.express().is_some() && has(0, HINIC_TYPE),
         DeviceReset::IvyBridgeGraphics => has(0, IVB_POWER_STATE),

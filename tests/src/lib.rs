@@ -15,3 +15,4 @@ pub mod oracle;
 pub mod p2m;
 pub mod pirqs;
 pub mod random;
+pub mod reset;

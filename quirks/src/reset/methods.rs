@@ -101,6 +101,8 @@ impl Reset {
             let at = at + pm::CONTROL_STATUS;
             let value = device.read16(at);
             if value != u16::MAX && value & D3HOT != D0 {
+                // So that it does not go on with what it did before it slept.
+                device.write16(header::COMMAND, Command::INTX_DISABLE.bits());
                 device.write16(at, of.snapshot.power_control(D0));
                 self.delay = self.delay.max(d3hot_delay(of));
             }
