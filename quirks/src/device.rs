@@ -281,7 +281,11 @@ impl Sequence {
                 self.until = now.after(RADEON_LIMIT);
                 self.then(true, Turn::After(RADEON_POLL))
             }
-            1 => self.poll(device.read(RADEON_MEMORY_SIZE) == u32::MAX, now, RADEON_POLL),
+            1 => {
+                // Whether it kept its registers is not known.
+                device.open();
+                self.poll(device.read(RADEON_MEMORY_SIZE) == u32::MAX, now, RADEON_POLL)
+            }
             _ => {
                 device.set_indirect(RADEON_RESET);
                 device.set_indirect(RADEON_CLOCK);

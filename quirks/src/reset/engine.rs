@@ -10,7 +10,7 @@ use super::port::{Bit, Port};
 use super::restore::Restore;
 use super::snapshot::{Facts, Member};
 use super::times::{
-    BUS_RESET_RETRY, BUS_RESET_TRIES, READY_FIRST, READY_LIMIT, READY_LINK, READY_STEP, Time, WITHDRAW_LIMIT,
+    BUS_RESET_RETRY, BUS_RESET_TRIES, READY_FIRST, READY_LIMIT, READY_LINK, READY_STEP, Time, WITHDRAW_LOOKS,
     WITHDRAW_POLL,
 };
 use crate::Method;
@@ -90,6 +90,7 @@ pub(super) enum State {
     Start,
     Withdraw {
         member: u8,
+        looks: u16,
     },
     Hold,
     Wake {
@@ -162,6 +163,8 @@ pub struct Reset {
     pub(super) deadline: Time,
     pub(super) sequence: Option<Sequence>,
     cancelled: bool,
+    /// From when on functions that go into quarantine can be told to be quiet; `None` if they are.
+    hush: Option<Time>,
     outcome: Outcome,
 }
 
@@ -214,6 +217,7 @@ impl Reset {
             deadline: Time(0),
             sequence: None,
             cancelled: false,
+            hush: None,
             outcome: Outcome::Refused(Reason::Cancelled),
         }
     }
@@ -246,8 +250,13 @@ impl Reset {
         self.cancelled = true;
     }
 
+    /// Whether it can be cancelled now. A function that is on its way out of its domain leaves it first.
     const fn is_under_way(&self) -> bool {
-        !matches!(self.state, State::Finish { .. } | State::Done)
+        match self.state {
+            State::Finish { .. } | State::Done => false,
+            State::Withdraw { .. } => !self.touched,
+            _ => true,
+        }
     }
 
     /// Goes on with `state`, `delay` microseconds from now.
@@ -270,6 +279,15 @@ impl Reset {
 
     pub(super) fn end(&mut self, outcome: Outcome) {
         self.outcome = outcome;
+        let waits = self.now < self.due;
+        match self.state {
+            // What is between a reset and its first access has lost COMMAND, and what is in D3hot had it taken.
+            State::Wait | State::Raise if waits => self.hush = None,
+            State::Bus(Bus::Release { .. } | Bus::Link) => self.hush = None,
+            // On its way to D0.
+            State::Stop { .. } if waits => self.hush = Some(self.due),
+            _ => self.hush = Some(self.now),
+        }
         self.go(State::Finish { tries: 0 }, 0);
     }
 
@@ -287,7 +305,7 @@ impl Reset {
     fn advance<P: Platform>(&mut self, context: &Context<'_, P>) {
         match self.state {
             State::Start => self.start(context),
-            State::Withdraw { member } => self.withdraw(context, member),
+            State::Withdraw { member, looks } => self.withdraw(context, member, looks),
             State::Hold => {
                 self.delay = 0;
                 self.go_at(State::Wake { member: 0 }, self.request.not_before);
@@ -338,11 +356,10 @@ impl Reset {
             self.fail(if self.bus_in_use { Reason::BusInUse } else { reason });
             return;
         }
-        self.deadline = self.now.after(WITHDRAW_LIMIT);
-        self.go(State::Withdraw { member: 0 }, 0);
+        self.go(State::Withdraw { member: 0, looks: 0 }, 0);
     }
 
-    fn withdraw<P: Platform>(&mut self, context: &Context<'_, P>, member: u8) {
+    fn withdraw<P: Platform>(&mut self, context: &Context<'_, P>, member: u8, looks: u16) {
         self.touched = true;
         let scope = self.scope(context.members);
         let Some(of) = scope.get(usize::from(member)) else {
@@ -350,15 +367,16 @@ impl Reset {
             return;
         };
         if context.platform.withdraw(of.snapshot.sbdf()) == Progress::Again {
-            if self.now >= self.deadline {
-                self.fail(Reason::StillMapped);
+            let looks = looks.saturating_add(1);
+            if looks <= WITHDRAW_LOOKS {
+                self.go(State::Withdraw { member, looks }, WITHDRAW_POLL);
             } else {
-                self.go(State::Withdraw { member }, WITHDRAW_POLL);
+                self.fail(Reason::StillMapped);
             }
             return;
         }
         match self.following(context.members, member) {
-            Some(member) => self.go(State::Withdraw { member }, 0),
+            Some(member) => self.go(State::Withdraw { member, looks }, 0),
             None => self.go(State::Hold, 0),
         }
     }
@@ -414,19 +432,26 @@ impl Reset {
                     self.go(State::Finish { tries: tries.saturating_add(1) }, BUS_RESET_RETRY);
                     return;
                 }
-                Release::Lost(reason) => self.outcome = Outcome::Quarantined(reason),
+                Release::Lost(reason) => {
+                    self.outcome = Outcome::Quarantined(reason);
+                    self.hush = None;
+                }
+            }
+        }
+        let scope = self.scope(context.members);
+        if let (Outcome::Quarantined(_), Some(from)) = (self.outcome, self.hush) {
+            if self.now < from {
+                self.go_at(State::Finish { tries }, from);
+                return;
+            }
+            for member in scope {
+                context.config(member).write16(header::COMMAND, Command::INTX_DISABLE.bits());
             }
         }
         let good = matches!(self.outcome, Outcome::Ready(_));
         if let Some(port) = self.port {
             port.unmask_events(context.platform, self.masked, good);
             self.masked = 0;
-        }
-        let scope = self.scope(context.members);
-        if let Outcome::Quarantined(_) = self.outcome {
-            for member in scope {
-                context.config(member).write16(header::COMMAND, Command::INTX_DISABLE.bits());
-            }
         }
         if let (true, Some(port)) = (self.claimed_bus, self.port) {
             context.platform.release(Scope::Bus { bridge: port.sbdf, members: context.members });

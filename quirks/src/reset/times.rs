@@ -17,10 +17,10 @@ pub(crate) const MS: u64 = 1_000;
 /// A second.
 pub(crate) const SECOND: u64 = 1_000_000;
 
-/// The longest that a function may take to leave its domain: pages are unmapped.
-pub(crate) const WITHDRAW_LIMIT: u64 = 10 * SECOND;
-/// Between two looks at whether it has.
+/// Between two looks at whether the functions have left their domain: pages are unmapped.
 pub(crate) const WITHDRAW_POLL: u64 = MS;
+/// How often it is looked. This is work, not time: late looks do not make it less.
+pub(crate) const WITHDRAW_LOOKS: u16 = 10_000;
 
 /// From D3hot to D0 and from D0 to D3hot (PCIe 5.9, Table 5-14), unless a quirk has another figure.
 pub(crate) const D3HOT_DELAY: u64 = 10 * MS;
@@ -69,6 +69,8 @@ pub(crate) const SEQUENCE_LIMIT: u64 = 256 * 500 * MS;
 /// The most functions that one reset has: those of one device.
 pub const MEMBERS: usize = 8;
 
+/// For all functions to leave their domains.
+const WITHDRAW: u64 = WITHDRAW_POLL * WITHDRAW_LOOKS as u64; // CAST: widening; `From` is not const.
 /// To stop a function: out of D3hot, and its transactions drained.
 const STOP: u64 = DELAY_LIMIT + DRAIN_WAIT * ((1 << (DRAIN_LOOKS - 1)) - 1);
 /// Of a bus reset, what is not waiting for its functions.
@@ -85,8 +87,7 @@ const RESTORE: u64 = MEMBERS as u64 * 7 * RESTORE_RETRY * RESTORE_TRIES as u64;
 ///
 /// It is that of a sequence that fails at its very end. A method that finds out from the device that it does not apply has
 /// not waited, and the functions are stopped for the next one.
-pub const BOUND: u64 =
-    2 * (WITHDRAW_LIMIT + STOP) + SEQUENCE_LIMIT + FLR_WAIT + 2 * READY_LIMIT + BUS + RESTORE;
+pub const BOUND: u64 = 2 * (WITHDRAW + STOP) + SEQUENCE_LIMIT + FLR_WAIT + 2 * READY_LIMIT + BUS + RESTORE;
 
 static_assertions::const_assert!(BOUND < 310 * SECOND);
 // A cycle through D3hot is shorter than the longest sequence.

@@ -130,7 +130,11 @@ impl Part {
     /// It does not answer from now on, for `microseconds`.
     pub const fn stall(&mut self, now: u64, microseconds: u64) {
         self.ready_at = now.saturating_add(microseconds);
-        self.stalled = true;
+    }
+
+    /// A write does not reach it.
+    pub const fn miss(&mut self, offset: u16) {
+        self.stalled |= offset == 4;
     }
 
     fn violation(&mut self, now: u64, what: &str) {
@@ -146,6 +150,11 @@ impl Part {
         !self.gone && !self.in_reset
     }
 
+    /// Whether it answers.
+    pub const fn answers(&self, now: u64) -> bool {
+        !self.gone && !self.in_reset && now >= self.ready_at
+    }
+
     /// What a read gives.
     pub fn read(&mut self, now: u64, offset: u16, width: Width) -> u32 {
         let ones = u32::MAX >> (32 - 8 * u32::from(width.bytes()));
@@ -157,15 +166,14 @@ impl Part {
             let retried = offset == 0 && width != Width::Byte && !self.virtual_function;
             return if retried { ones & 0xffff_0001 } else { ones };
         }
-        let mut device = self.device.clone();
         let pending = u32::from(self.is_pending(now));
         if self.places.express != 0 {
-            device.set(self.places.express + 0x0a, Width::Word, pending << 5);
+            self.device.set(self.places.express + 0x0a, Width::Word, pending << 5);
         }
         if self.places.advanced != 0 {
-            device.set(self.places.advanced + 0x05, Width::Byte, pending);
+            self.device.set(self.places.advanced + 0x05, Width::Byte, pending);
         }
-        device.get(offset, width)
+        self.device.get(offset, width)
     }
 
     fn is_pending(&self, now: u64) -> bool {
@@ -176,6 +184,7 @@ impl Part {
     /// What a write does.
     pub fn write(&mut self, now: u64, offset: u16, width: Width, value: u32) {
         if !self.look(now, "a write") || now < self.ready_at {
+            self.miss(offset);
             return;
         }
         let bar = (0x10..0x28).contains(&offset);

@@ -5,6 +5,7 @@
 
 pub mod bridge;
 pub mod function;
+pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod sample;

@@ -362,6 +362,13 @@ impl Platform for Model {
             world.change(change);
             return;
         }
+        if world.find(sbdf).is_none() {
+            world
+                .places
+                .iter_mut()
+                .filter(|place| place.sbdf == sbdf)
+                .for_each(|place| place.part.miss(offset));
+        }
         let Some(place) = world.find(sbdf) else { return };
         let resets = place.part.resets.len();
         place.part.write(now, offset, width, value);
@@ -438,6 +445,11 @@ impl Platform for Model {
 }
 
 impl Place {
+    /// What BAR 0 is to hold, its type aside.
+    pub const fn low_bar(&self) -> u32 {
+        self.bars[0].address as u32 // CAST: the low half.
+    }
+
     /// The BAR that a host address is in, and how far.
     fn locate(&self, address: u64) -> (usize, u64) {
         let found = self.bars.iter().enumerate().find_map(|(number, bar)| {
