@@ -5,6 +5,7 @@ mod hostile;
 pub mod hostile_device;
 pub mod hostile_guest;
 pub mod msix_mmio;
+pub mod reset;
 
 use arbitrary::{Arbitrary, Unstructured};
 use capabilities::Width;

@@ -14,7 +14,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::{packages, run, ui};
 
-const TARGETS: [&str; 4] = ["accesses", "hostile_device", "hostile_guest", "msix_mmio"];
+const TARGETS: [&str; 5] = ["accesses", "hostile_device", "hostile_guest", "msix_mmio", "reset"];
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The version of cargo-fuzz that this project is developed with.

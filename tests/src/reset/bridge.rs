@@ -151,7 +151,7 @@ impl Bridge {
             return Change::None;
         }
         if express && offset == EXPRESS + 0x10 && value & 1 << 5 != 0 && self.needs_retraining {
-            self.up_at = now + self.link;
+            self.up_at = now.saturating_add(self.link);
             return Change::Retrained;
         }
         if offset != 0x3e {

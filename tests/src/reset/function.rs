@@ -56,6 +56,7 @@ impl Default for Timing {
 }
 
 /// The function.
+#[derive(Clone)]
 pub struct Part {
     /// Its configuration space.
     pub device: Device,
@@ -73,7 +74,7 @@ pub struct Part {
     pub deaf: bool,
     /// The next writes to BARs that are lost.
     pub lost_bars: u32,
-    /// It must have bus mastering and masked MSI-X in a function-level reset.
+    /// It may have bus mastering in a function-level reset.
     pub wants_master: bool,
     /// Until it is written to after a reset, its memory does not answer.
     pub forgets_id: bool,
@@ -177,8 +178,9 @@ impl Part {
     }
 
     fn is_pending(&self, now: u64) -> bool {
-        self.quiet_since == NEVER && self.timing.pending != 0
-            || now.saturating_sub(self.quiet_since) < self.timing.pending
+        let says = self.places.express != 0 || self.places.advanced != 0;
+        let masters = self.quiet_since == NEVER && self.timing.pending != 0;
+        says && (masters || now.saturating_sub(self.quiet_since) < self.timing.pending)
     }
 
     /// What a write does.
@@ -208,11 +210,10 @@ impl Part {
             self.reset(now, Kind::AdvancedFlr);
         }
         match (power, self.power()) {
-            (0, 3) => self.earliest = now + self.timing.d3hot,
             (3, 0) if self.device.get(self.places.power + 4, Width::Word) & 8 == 0 && !self.deaf => {
                 self.reset(now, Kind::Power);
             }
-            (3, 0) => self.earliest = now + self.timing.d3hot,
+            (0, 3) | (3, 0) => self.earliest = now + self.timing.d3hot,
             _ => {}
         }
         if self.memory.is_reset_by(offset, value) {
@@ -244,8 +245,11 @@ impl Part {
         }
     }
 
-    /// Its bus goes into reset.
-    pub fn enter(&mut self) {
+    /// Its bus goes into reset; it is `stopped` as far as it can be told.
+    pub fn enter(&mut self, now: u64, stopped: bool) {
+        if stopped && !std::mem::take(&mut self.stalled) && self.device.command() & 4 != 0 {
+            self.violation(now, "a bus reset with bus mastering");
+        }
         self.in_reset = true;
     }
 
@@ -270,7 +274,8 @@ impl Part {
         if !drained && !self.wants_master && kind != Kind::Bus {
             self.violation(now, &format!("{kind:?} with requests pending"));
         }
-        if !std::mem::take(&mut self.stalled) && master != (self.wants_master && kind == Kind::Flr) {
+        let may = self.wants_master && kind == Kind::Flr || kind == Kind::Bus;
+        if !std::mem::take(&mut self.stalled) && master && !may {
             self.violation(now, &format!("{kind:?} with bus mastering {master}"));
         }
         self.resets.push(kind);

@@ -7,7 +7,7 @@ use super::{MS, NEVER};
 pub enum Memory {
     /// Nothing that matters.
     Plain,
-    /// An NVMe controller.
+    /// An `NVMe` controller.
     Nvme {
         /// CC.
         configuration: u32,
@@ -66,13 +66,7 @@ impl Memory {
             (Self::Nvme { timeout, .. }, 0, 0x00) => timeout << 24 | 0xffff,
             (Self::Nvme { configuration, .. }, 0, 0x14) => *configuration,
             (Self::Nvme { idle_at, .. }, 0, 0x1c) => u32::from(now < *idle_at),
-            (Self::IvyBridge { off_at, .. }, 0, 0xc_7200) => {
-                if now < *off_at {
-                    0x8000_0000
-                } else {
-                    0
-                }
-            }
+            (Self::IvyBridge { off_at, .. }, 0, 0xc_7200) => u32::from(now < *off_at) << 31,
             (Self::IvyBridge { .. }, 0, 0xc_7204) => 0xabcd_0003,
             (Self::Hinic { capable, .. }, 0, 0x1000) => (u32::from(*capable) << 30).swap_bytes(),
             (Self::Hinic { busy, done_at, .. }, 0, 0xe80) => {
@@ -141,7 +135,7 @@ impl Memory {
         }
     }
 
-    /// An enabled NVMe controller that takes this long to be disabled.
+    /// An enabled `NVMe` controller that takes this long to be disabled.
     pub const fn nvme(timeout: u32, takes: u64) -> Self {
         Self::Nvme { configuration: 0x0046_4001, timeout, takes, idle_at: NEVER }
     }

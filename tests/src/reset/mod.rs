@@ -9,6 +9,7 @@ pub mod judge;
 pub mod memory;
 pub mod model;
 pub mod sample;
+pub mod schedule;
 
 /// A millisecond.
 pub const MS: u64 = 1_000;

@@ -320,10 +320,10 @@ impl World {
             match change {
                 Change::None => {}
                 Change::Enter => {
-                    if !place.withdrawn {
+                    if place.used && !place.withdrawn {
                         self.violations.push(format!("{} is reset in use", place.sbdf));
                     }
-                    place.part.enter();
+                    place.part.enter(now, place.withdrawn);
                 }
                 Change::Leave => {
                     place.part.leave(now, bridge.earliest(now, place.part.timing.d3cold), now);
