@@ -27,6 +27,7 @@ mod msix_mmio;
 mod pages;
 mod refusal;
 mod register;
+mod reset;
 mod rom;
 
 pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
