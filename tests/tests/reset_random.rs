@@ -36,9 +36,9 @@ const REASONS: [Reason; 13] = [
 #[test]
 fn any_schedule_ends_well() {
     let mut seen = Vec::new();
-    for seed in 1..=3_000 {
-        let seed = Seed(seed);
-        seen.extend(schedule::run(&mut Random::new(seed.0.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
+    for number in 1..=3_000_u64 {
+        let _seed = Seed(number);
+        seen.extend(schedule::run(&mut Random::new(number.wrapping_mul(0x9e37_79b9_7f4a_7c15))));
     }
     for method in Order::STANDARD.0.into_iter().flatten() {
         assert!(seen.contains(&Outcome::Ready(method)), "none was reset by {method:?}");

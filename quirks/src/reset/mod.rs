@@ -7,6 +7,7 @@
 
 mod bus;
 mod engine;
+mod limit;
 mod methods;
 mod platform;
 mod port;
@@ -20,6 +21,7 @@ pub(crate) use snapshot::Facts;
 pub(crate) use times::MS;
 
 pub use engine::{Next, Outcome, Reason, Request, Reset};
+pub use limit::{GUEST_INTERVAL, Limiter};
 pub use platform::{Platform, Scope};
 pub use snapshot::{Member, Region, Snapshot, SnapshotError, Subject};
 pub use times::{BOUND, MEMBERS, Time};
