@@ -332,6 +332,32 @@ fn resets_of_siblings_keep_apart() {
 }
 
 #[test]
+fn a_function_in_a_reset_of_its_own_is_not_looked_at() {
+    // The first function finds out that only its bus can be reset while the second waits for its first access.
+    let model = behind(Below::Fast, 2, flr(), Quirks::NONE);
+    let bus = Quirks { order: Some(Order([Some(Method::Bus), None, None, None, None])), ..Quirks::NONE };
+    let both = [(model.snapshot(0), bus), (model.snapshot(1), Quirks::NONE)];
+    let other = [(model.snapshot(1), Quirks::NONE)];
+    let (both, other) = (members(&both), members(&other));
+    let mut second = Reset::new(model.request());
+    while model.place(1).part.resets.is_empty() {
+        second.step(&model, &other, Time(model.now()));
+    }
+    assert_eq!(model.run(&mut Reset::new(model.request()), &both), Outcome::Refused(Reason::BusInUse));
+    assert_eq!(model.run(&mut second, &other), Outcome::Ready(Method::Flr));
+    assert_eq!(model.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn virtual_functions_of_any_function_on_the_bus_are_spared() {
+    let model = behind(Below::Fast, 2, Sample::default(), Quirks::NONE);
+    let snapshots = model.snapshots();
+    model.place(1).part.device.set(SR_IOV + 8, Width::Word, 0x19);
+    assert_eq!(model.reset_with(&snapshots), Outcome::Refused(Reason::NoMethod));
+    assert_eq!(model.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn a_guest_resets_its_function_alone() {
     let model = behind(Below::Fast, 1, Sample::default(), Quirks::NONE);
     let snapshots = model.snapshots();

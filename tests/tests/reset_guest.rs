@@ -221,7 +221,6 @@ fn a_guest_has_its_function_reset() {
         around.config_write(sbdf, offset, width, value);
     }
     snapshot.take(&around, &subject, &Quirks::NONE).expect("a snapshot");
-    drop(around);
     guest.machine.function(0, |function, _| function.set_resettable(true));
     let first = view(&mut guest);
     let mut limiter = Limiter::default();
@@ -241,7 +240,6 @@ fn a_guest_has_its_function_reset() {
                 Next::Done(outcome) => break outcome,
             }
         };
-        drop(around);
         limiter.ended(now);
         assert_eq!(outcome, Outcome::Ready(Method::Flr));
         // The first one at once, the others not before it is time; and 800 ms for a device that says that it has

@@ -80,14 +80,19 @@ impl Reset {
             member.snapshot.is_taken()
                 && !member.snapshot.is(Facts::VIRTUAL)
                 && !member.quirks.flags.contains(Flags::NO_BUS_RESET)
-                && !has_virtual_functions(context, member)
         };
         let Some(port) = self.port else { return false };
         if self.request.function_only || members.len() > MEMBERS || !members.iter().all(takes) {
             return false;
         }
-        self.claimed_bus = context.platform.claim(Scope::Bus { bridge: port.sbdf, members });
+        let scope = Scope::Bus { bridge: port.sbdf, members };
+        self.claimed_bus = context.platform.claim(scope);
         self.bus_in_use = !self.claimed_bus;
+        // Only now are the others not in a reset of their own.
+        if self.claimed_bus && members.iter().any(|member| has_virtual_functions(context, member)) {
+            context.platform.release(scope);
+            self.claimed_bus = false;
+        }
         self.claimed_bus
     }
 
