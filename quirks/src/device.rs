@@ -267,7 +267,7 @@ impl Sequence {
                 device.open();
                 let stopped = device.read_indirect(RADEON_CLOCK) & 1 != 0;
                 let counter = device.read_indirect(RADEON_COUNTER);
-                if stopped || counter < RADEON_COUNTER_RUNS || counter == u32::MAX {
+                if stopped || counter < RADEON_COUNTER_RUNS {
                     return Turn::Inapplicable;
                 }
                 // Whether the whole device is reset, or graphics alone, is the fuse, unless it is toggled.

@@ -409,6 +409,51 @@ fn a_link_that_needs_it_is_retrained_once() {
 }
 
 #[test]
+fn a_link_that_went_down_in_a_function_level_reset_is_retrained_once() {
+    let model = behind(Below::Fast, 1, flr(), Quirks::NONE);
+    let snapshots = model.snapshots();
+    let members = members(&snapshots);
+    let mut reset = Reset::new(model.request());
+    while model.place(0).part.resets.is_empty() {
+        reset.step(&model, &members, Time(model.now()));
+    }
+    let now = model.now();
+    model.bridge().set_link(now, false);
+    model.bridge().needs_retraining = true;
+    assert_eq!(model.run(&mut reset, &members), Outcome::Ready(Method::Flr));
+    assert!(model.now() < 1300 * MS, "{}", model.now());
+}
+
+#[test]
+fn another_function_in_its_place_goes_to_nobody() {
+    // Class, header type, subsystem, the list's start; an ID, a pointer; MSI's masks; MSI-X: size, table, PBA; the version
+    // of PCI Express; an extended capability's pointer, and the length of a vendor's.
+    let changes = [
+        (0x08, 0x0100_0003, Width::Dword),
+        (0x0e, 0x80, Width::Byte),
+        (0x2e, 0x1101, Width::Word),
+        (0x34, 0x60, Width::Byte),
+        (MSI, 0x09, Width::Byte),
+        (MSI + 1, 0x00, Width::Byte),
+        (MSI + 2, 0x008a, Width::Word),
+        (MSIX + 2, 0x0010, Width::Word),
+        (MSIX + 4, 0x0000_1002, Width::Dword),
+        (MSIX + 8, 0x0000_0803, Width::Dword),
+        (EXPRESS + 2, 0x0001, Width::Word),
+        (0x142, 0x1581, Width::Word),
+        (0x216, 0x0201, Width::Word),
+    ];
+    for (offset, value, width) in changes {
+        let model = alone(flr(), Quirks::NONE);
+        let snapshots = model.snapshots();
+        model.place(0).part.fresh.set(offset, width, value);
+        let outcome = model.reset_with(&snapshots);
+        assert_eq!(outcome, Outcome::Quarantined(Reason::Layout), "{offset:#x}");
+        assert_eq!(model.place(0).part.device.command() & 7, 0);
+    }
+}
+
+#[test]
 fn the_slots_driver_sees_nothing_of_a_reset_that_went_well() {
     let model = behind(Below::Fast, 1, Sample::default(), Quirks::NONE);
     time_of(&model, Method::Bus);

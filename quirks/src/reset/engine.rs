@@ -245,7 +245,8 @@ impl Reset {
         }
     }
 
-    /// The reset is no longer wanted. It ends in a few steps, with the function in quarantine if it had been touched.
+    /// The reset is no longer wanted. It ends when the function may next be accessed and its bus is out of reset, with the
+    /// function in quarantine if it had been touched.
     pub const fn cancel(&mut self) {
         self.cancelled = true;
     }
@@ -281,11 +282,10 @@ impl Reset {
         self.outcome = outcome;
         let waits = self.now < self.due;
         match self.state {
-            // What is between a reset and its first access has lost COMMAND, and what is in D3hot had it taken.
-            State::Wait | State::Raise if waits => self.hush = None,
+            // It must not be accessed before.
+            State::Stop { .. } | State::Raise | State::Wait if waits => self.hush = Some(self.due),
+            // COMMAND was taken from it, and its bus is or was in reset.
             State::Bus(Bus::Release { .. } | Bus::Link) => self.hush = None,
-            // On its way to D0.
-            State::Stop { .. } if waits => self.hush = Some(self.due),
             _ => self.hush = Some(self.now),
         }
         self.go(State::Finish { tries: 0 }, 0);

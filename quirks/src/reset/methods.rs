@@ -59,16 +59,13 @@ impl Reset {
     fn applies<P: Platform>(&mut self, context: &Context<'_, P>, first: &Member<'_>, method: Method) -> bool {
         let flags = first.quirks.flags;
         let is = |facts, unless| first.snapshot.is(facts) && !flags.intersects(unless);
-        // What does not answer does not hear either.
-        let hears = !self.absent;
         match method {
             Method::Device => {
-                let kind = first.quirks.reset;
-                hears && kind.is_some_and(|kind| device::applies(kind, first.snapshot, flags))
+                first.quirks.reset.is_some_and(|kind| device::applies(kind, first.snapshot, flags))
             }
-            Method::Flr => hears && is(Facts::FLR, Flags::NO_FLR),
-            Method::AdvancedFlr => hears && is(Facts::ADVANCED_FLR, Flags::NO_FLR),
-            Method::Power => hears && is(Facts::SOFT_RESET, Flags::NO_PM_RESET | Flags::NO_D3),
+            Method::Flr => is(Facts::FLR, Flags::NO_FLR),
+            Method::AdvancedFlr => is(Facts::ADVANCED_FLR, Flags::NO_FLR),
+            Method::Power => is(Facts::SOFT_RESET, Flags::NO_PM_RESET | Flags::NO_D3),
             Method::Bus => self.may_reset_bus(context),
         }
     }
@@ -127,6 +124,7 @@ impl Reset {
                 device.write16(at, value);
             }
             if member == 0 {
+                // What does not answer does not hear either.
                 self.absent = !context.answers(of);
             }
         }

@@ -81,6 +81,10 @@ pub struct Part {
     gone: bool,
     /// It was told nothing since it stopped answering.
     stalled: bool,
+    /// It asked for more time after a reset, and software knows.
+    told: bool,
+    /// It is a reset that it takes its time for.
+    recovers: bool,
     in_reset: bool,
     /// No access before.
     earliest: u64,
@@ -109,6 +113,8 @@ impl Part {
             forgets_id: false,
             gone: false,
             stalled: false,
+            told: false,
+            recovers: false,
             in_reset: false,
             earliest: 0,
             ready_at: 0,
@@ -131,6 +137,7 @@ impl Part {
     /// It does not answer from now on, for `microseconds`.
     pub const fn stall(&mut self, now: u64, microseconds: u64) {
         self.ready_at = now.saturating_add(microseconds);
+        (self.recovers, self.told) = (false, false);
     }
 
     /// A write does not reach it.
@@ -165,8 +172,14 @@ impl Part {
         if now < self.ready_at {
             // Request Retry Status, visible to software (PCIe 2.3.2).
             let retried = offset == 0 && width != Width::Byte && !self.virtual_function;
+            if self.told && !retried {
+                // Hardware may repeat this one for as long as it takes.
+                self.violation(now, "a read of a function that asked for more time");
+            }
+            self.told |= retried && self.recovers;
             return if retried { ones & 0xffff_0001 } else { ones };
         }
+        self.told = false;
         let pending = u32::from(self.is_pending(now));
         if self.places.express != 0 {
             self.device.set(self.places.express + 0x0a, Width::Word, pending << 5);
@@ -279,6 +292,7 @@ impl Part {
             self.violation(now, &format!("{kind:?} with bus mastering {master}"));
         }
         self.resets.push(kind);
+        (self.recovers, self.told) = (true, false);
         let evidence = self.places.aer;
         self.device = self.fresh.clone();
         if evidence != 0 {
