@@ -88,6 +88,10 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum State {
     Start,
+    /// The bridge is to be looked at.
+    Find,
+    /// A method is to be chosen; if there is none, that is why.
+    Choose(Reason),
     Withdraw {
         member: u8,
         looks: u16,
@@ -305,6 +309,11 @@ impl Reset {
     fn advance<P: Platform>(&mut self, context: &Context<'_, P>) {
         match self.state {
             State::Start => self.start(context),
+            State::Find => {
+                self.port = self.request.bridge.and_then(|bridge| Port::find(context.platform, bridge));
+                self.go(State::Choose(Reason::NoMethod), 0);
+            }
+            State::Choose(reason) => self.next_method(context, reason),
             State::Withdraw { member, looks } => self.withdraw(context, member, looks),
             State::Hold => {
                 self.delay = 0;
@@ -345,12 +354,11 @@ impl Reset {
             self.fail(Reason::VirtualFunctions);
             return;
         }
-        self.port = self.request.bridge.and_then(|bridge| Port::find(context.platform, bridge));
-        self.next_method(context, Reason::NoMethod);
+        self.go(State::Find, 0);
     }
 
     /// Goes on with the next method that applies; if there is none, that is `reason`.
-    pub(super) fn next_method<P: Platform>(&mut self, context: &Context<'_, P>, reason: Reason) {
+    fn next_method<P: Platform>(&mut self, context: &Context<'_, P>, reason: Reason) {
         self.method = self.choose(context);
         if self.method.is_none() {
             self.fail(if self.bus_in_use { Reason::BusInUse } else { reason });

@@ -131,7 +131,7 @@ impl Reset {
         match self.following(context.members, member) {
             Some(member) => self.go(State::Stop { member }, 0),
             None if self.absent && self.method != Some(Method::Bus) => {
-                self.next_method(context, Reason::Gone);
+                self.go(State::Choose(Reason::Gone), 0);
             }
             None => self.go(State::Drain { looks: 0 }, 0),
         }
@@ -216,7 +216,7 @@ impl Reset {
             }
             Turn::Inapplicable => {
                 self.sequence = None;
-                self.next_method(context, Reason::NoMethod);
+                self.go(State::Choose(Reason::NoMethod), 0);
             }
             Turn::Failed => self.fail(Reason::Sequence),
         }
