@@ -161,7 +161,7 @@ impl Function<'_> {
         self.release_vectors(host);
         self.unmap_all(host, siblings);
         // What is withdrawn is somebody else's.
-        if self.is_guest() && !self.state.withdrawn {
+        if self.is_guest() && !self.is_withdrawn() {
             self.take_from_guest(host);
         }
     }

@@ -116,6 +116,11 @@ impl Function<'_> {
         cfg!(feature = "guest") && matches!(self.state.view, View::Guest)
     }
 
+    /// Whether it left its domain for a reset, and did not come back. Without guests, nothing does.
+    pub const fn is_withdrawn(&self) -> bool {
+        cfg!(feature = "guest") && self.state.withdrawn
+    }
+
     /// Reads as the domain does. The value stands in the low bits.
     ///
     /// Work: one lookup, and at most three hardware accesses.
@@ -128,7 +133,7 @@ impl Function<'_> {
 
     /// Reads where hardware has a part in the value, or nothing is.
     fn read_physical<H: Host>(&self, host: &H, access: Access) -> u32 {
-        if self.state.withdrawn {
+        if self.is_withdrawn() {
             return access.value_mask();
         }
         match self.state.index.find(access.dword()) {
@@ -189,7 +194,7 @@ impl Function<'_> {
 
     /// Writes where hardware or an effect has a part, nothing is, or bits are written that stay as they are.
     fn write_physical<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
-        if self.state.withdrawn {
+        if self.is_withdrawn() {
             return Written::Done;
         }
         let value = value & access.value_mask();

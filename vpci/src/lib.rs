@@ -27,6 +27,7 @@ mod msix_mmio;
 mod pages;
 mod refusal;
 mod register;
+#[cfg(feature = "guest")]
 mod reset;
 mod rom;
 

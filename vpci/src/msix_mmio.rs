@@ -59,7 +59,7 @@ impl Function<'_> {
         if !matches!(bytes, 1 | 2 | 4 | 8) {
             return u64::MAX;
         }
-        if self.state.withdrawn {
+        if self.is_withdrawn() {
             return ones(bytes);
         }
         // CAST: the low bits.
@@ -77,7 +77,7 @@ impl Function<'_> {
 
     /// Writes likewise. What may not be written is dropped.
     pub fn mmio_write<H: Host>(&mut self, host: &H, address: u64, bytes: u8, value: u64) {
-        if !matches!(bytes, 1 | 2 | 4 | 8) || self.state.withdrawn {
+        if !matches!(bytes, 1 | 2 | 4 | 8) || self.is_withdrawn() {
             return;
         }
         // CAST: the low bits, twice.

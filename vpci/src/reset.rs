@@ -36,11 +36,6 @@ impl Function<'_> {
         Progress::Again
     }
 
-    /// Whether it was withdrawn, and did not come back.
-    pub fn is_withdrawn(&self) -> bool {
-        self.state.withdrawn
-    }
-
     /// Gives a withdrawn function, whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
     /// has its BARs where it had them; the places in `info` do not count. What was refused stays counted.
     ///
