@@ -13,18 +13,32 @@ pub const VENDOR_ID: u16 = 0x00;
 pub const COMMAND: u16 = 0x04;
 /// Status, word (PCIe 7.5.1.1.4).
 pub const STATUS: u16 = 0x06;
+/// Revision ID and Class Code, dword (PCIe 7.5.1.1.5, 7.5.1.1.6).
+pub const CLASS: u16 = 0x08;
+/// Cache Line Size and Latency Timer, word (PCIe 7.5.1.1.7, 7.5.1.1.8).
+pub const CACHE_LINE_SIZE: u16 = 0x0c;
 /// Header type, byte (PCIe 7.5.1.1.9).
 pub const HEADER_TYPE: u16 = 0x0e;
 /// [`HEADER_TYPE`]: the device has more than one function.
 pub const MULTI_FUNCTION: u8 = 1 << 7;
 /// First base address register, dword (PCIe 7.5.1.2.1).
 pub const BAR0: u16 = 0x10;
+/// Subsystem Vendor ID and Subsystem ID of a type 0 header, dword (PCIe 7.5.1.2.3).
+pub const SUBSYSTEM: u16 = 0x2c;
 /// Expansion ROM base address of a type 0 header, dword (PCIe 7.5.1.2.4).
 pub const ROM_TYPE0: u16 = 0x30;
 /// Capabilities pointer, byte (PCIe 7.5.1.1.11).
 pub const CAPABILITIES_POINTER: u16 = 0x34;
 /// Expansion ROM base address of a type 1 header, dword (PCIe 7.5.1.3.16).
 pub const ROM_TYPE1: u16 = 0x38;
+/// Interrupt Line, byte (PCIe 7.5.1.1.12).
+pub const INTERRUPT_LINE: u16 = 0x3c;
+/// Bridge Control of a type 1 header, word (PCIe 7.5.1.3.13).
+pub const BRIDGE_CONTROL: u16 = 0x3e;
+/// [`BRIDGE_CONTROL`]: Secondary Bus Reset.
+pub const SECONDARY_BUS_RESET: u16 = 1 << 6;
+/// [`BRIDGE_CONTROL`]: Discard Timer Status, which a write of 1 clears (PCI-to-PCI Bridge 1.2, 3.2.5.18).
+pub const DISCARD_TIMER_STATUS: u16 = 1 << 10;
 
 /// The layout of a header (bits 6:0 of [`HEADER_TYPE`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,6 +110,8 @@ bitflags! {
     /// The status register (PCIe 7.5.1.1.4).
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub struct Status: u16 {
+        /// It can be accessed as soon as a reset is over.
+        const IMMEDIATE_READINESS = 1 << 0;
         /// The capabilities pointer is valid.
         const CAPABILITIES = 1 << 4;
     }

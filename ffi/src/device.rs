@@ -471,7 +471,8 @@ unsafe fn write_any(device: *mut rvpci_device, access: Access, value: u32, locke
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, xen) = unsafe { open(device) };
     match function.write(&xen, access, value, locked) {
-        Written::Done => RVPCI_DONE,
+        // Nobody has made a function resettable yet.
+        Written::Done | Written::Reset => RVPCI_DONE,
         Written::Pending => RVPCI_PENDING,
         Written::NeedsExclusive => RVPCI_NEEDS_EXCLUSIVE,
     }

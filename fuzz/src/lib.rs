@@ -6,6 +6,7 @@ pub mod hostile_device;
 pub mod hostile_guest;
 pub mod msix_mmio;
 pub mod q35;
+pub mod reset;
 
 use arbitrary::{Arbitrary, Unstructured};
 use capabilities::Width;

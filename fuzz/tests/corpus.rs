@@ -33,6 +33,11 @@ fn hostile_guest() {
 }
 
 #[test]
+fn reset() {
+    replay("reset", fuzz::reset::run);
+}
+
+#[test]
 fn msix_mmio() {
     replay("msix_mmio", fuzz::msix_mmio::run);
 }

@@ -119,6 +119,12 @@ impl Device {
         self.put(offset, width, |device, at, byte| device.clear[at] = byte, mask);
     }
 
+    /// The bits of the register at `offset` that a write changes.
+    pub fn writable(&self, offset: u16, width: Width) -> u32 {
+        let at = usize::from(offset);
+        (0..usize::from(width.bytes())).fold(0, |mask, n| mask | u32::from(self.writable[at + n]) << (8 * n))
+    }
+
     /// Takes away what is behind the first 256 bytes: a conventional function.
     pub fn truncate(&mut self) {
         self.size = 0x100;

@@ -20,4 +20,5 @@ pub mod p2m;
 pub mod pirqs;
 pub mod qemu;
 pub mod random;
+pub mod reset;
 pub mod trace;

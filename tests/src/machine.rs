@@ -233,6 +233,17 @@ impl Machine {
         progress
     }
 
+    /// Takes a function from its domain for a reset, a step.
+    ///
+    /// # Panics
+    ///
+    /// If the function does not exist.
+    pub fn withdraw(&mut self, number: usize) -> Progress {
+        let (left, rest) = self.places.split_at_mut(number);
+        let (place, right) = rest.split_first_mut().expect("the function exists");
+        place.function().withdraw(&self.host, &Others(left, right))
+    }
+
     /// Steps until nothing is under way. Returns the number of pauses.
     ///
     /// # Panics

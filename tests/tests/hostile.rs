@@ -62,6 +62,7 @@ fn registers_that_never_read_the_same() {
                     machine.step(0);
                 }
                 Written::Done => {}
+                Written::Reset => panic!("nobody made it resettable"),
             }
             let address = 0xfe00_1000 + u64::from(random.below(0x60));
             machine.mmio_write(address, random.pick(&[1, 2, 4, 8]), 0xfee0_0000);

@@ -160,7 +160,8 @@ impl Function<'_> {
         self.state.msi.disable(host);
         self.release_vectors(host);
         self.unmap_all(host, siblings);
-        if self.is_guest() {
+        // What is withdrawn is somebody else's.
+        if self.is_guest() && !self.is_withdrawn() {
             self.take_from_guest(host);
         }
     }

@@ -44,6 +44,10 @@ pub struct State {
     pub(crate) original_command: u16,
     /// A guest's firmware may place BARs until it first enables decoding.
     pub(crate) by_firmware: bool,
+    /// It is away, to be reset: it reads all ones, and nothing can be written.
+    pub(crate) withdrawn: bool,
+    /// Its guest can have it reset.
+    pub(crate) resettable: bool,
     pub(crate) audit: Audit,
 }
 
@@ -89,6 +93,9 @@ pub enum Written {
     Done,
     /// It takes effect once [`Function::step`] has changed the p2m; the writer must not go on before.
     Pending,
+    /// A guest asks for a reset of the function, and nothing else was done. It is [withdrawn](Function::withdraw), reset,
+    /// and [given back](Function::reattach); meanwhile the guest sees a function that is not ready (PCIe 6.6.2).
+    Reset,
     /// It changes a mapping: nothing was done; repeat it with [`Locked::Exclusive`].
     NeedsExclusive,
 }
@@ -109,6 +116,11 @@ impl Function<'_> {
         cfg!(feature = "guest") && matches!(self.state.view, View::Guest)
     }
 
+    /// Whether it left its domain for a reset, and did not come back. Without guests, nothing does.
+    pub const fn is_withdrawn(&self) -> bool {
+        cfg!(feature = "guest") && self.state.withdrawn
+    }
+
     /// Reads as the domain does. The value stands in the low bits.
     ///
     /// Work: one lookup, and at most three hardware accesses.
@@ -121,6 +133,9 @@ impl Function<'_> {
 
     /// Reads where hardware has a part in the value, or nothing is.
     fn read_physical<H: Host>(&self, host: &H, access: Access) -> u32 {
+        if self.is_withdrawn() {
+            return access.value_mask();
+        }
         match self.state.index.find(access.dword()) {
             Found::Hidden => 0,
             Found::Gap if self.is_guest() => 0,
@@ -179,6 +194,9 @@ impl Function<'_> {
 
     /// Writes where hardware or an effect has a part, nothing is, or bits are written that stay as they are.
     fn write_physical<H: Host>(&mut self, host: &H, access: Access, value: u32, locked: Locked) -> Written {
+        if self.is_withdrawn() {
+            return Written::Done;
+        }
         let value = value & access.value_mask();
         self.state.audit.serve(access.offset(), access.width().bytes(), value);
         let at = match self.state.index.find(access.dword()) {
@@ -201,6 +219,9 @@ impl Function<'_> {
         }
         if self.is_guest() {
             self.audit_write(&register, access.lanes(), data);
+            if self.state.resettable && register.asks_for_reset(data, access.lanes().mask()) {
+                return Written::Reset;
+            }
         }
         let base = access.dword() * 4;
         let mut left = access.lanes();
@@ -226,8 +247,9 @@ impl Function<'_> {
                 if locked == Locked::Shared && self.changes_mapping(&register, Lanes::ALL, value) {
                     return Written::NeedsExclusive;
                 }
-                if self.act(host, at, access.dword(), effect, value) == Written::Pending {
-                    written = Written::Pending;
+                match self.act(host, at, access.dword(), effect, value) {
+                    Written::Done => {}
+                    other => written = other,
                 }
                 continue;
             }
@@ -254,7 +276,7 @@ impl Function<'_> {
         if register.keeps(data, mask) {
             self.refuse(Refusal::ReadOnly);
         }
-        if effect == Effect::Reset && data & register.clear & mask != 0 {
+        if !self.state.resettable && register.asks_for_reset(data, mask) {
             self.refuse(Refusal::Reset);
         }
     }
@@ -306,7 +328,7 @@ impl Function<'_> {
             Effect::Rom => return self.write_rom(host, value),
             Effect::Bar if self.is_guest() => self.write_guest_bar(at, dword * 4, value),
             Effect::Bar => self.write_bar(host, dword * 4, value),
-            Effect::PowerState if self.is_guest() => self.write_power_state(at, value),
+            Effect::PowerState if self.is_guest() => return self.write_power_state(at, value),
             Effect::Vpd if self.is_guest() => self.write_vpd(host, at, dword, value),
             Effect::None | Effect::Plain | Effect::Reset | Effect::PowerState | Effect::Vpd => {}
             Effect::MsiControl => self.write_msi_control(host, at, word),

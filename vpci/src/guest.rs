@@ -5,7 +5,7 @@
 
 use capabilities::header::{self, Command, Layout};
 use capabilities::policy::{self, Act};
-use capabilities::standard::pm::POWER_STATE;
+use capabilities::standard::pm::{NO_SOFT_RESET, POWER_STATE};
 use capabilities::standard::vpd;
 use capabilities::{Lanes, Width, msi, msix};
 
@@ -208,8 +208,8 @@ impl Function<'_> {
     }
 
     /// The guest writes `value` to PMCSR's dword. The function stays in D0, whatever the guest reads: states that it
-    /// does not have are ignored (PCIe 7.5.2.2).
-    pub(crate) fn write_power_state(&mut self, at: usize, value: u32) {
+    /// does not have are ignored (PCIe 7.5.2.2). Where `No_Soft_Reset` reads 0, the way from D3hot to D0 is a reset.
+    pub(crate) fn write_power_state(&mut self, at: usize, value: u32) -> Written {
         let old = self.registers.get(at).map_or(0, |register| register.value);
         let state = value & POWER_STATE;
         let known = state == 0 || state == POWER_STATE;
@@ -219,6 +219,9 @@ impl Function<'_> {
         if known {
             self.set_register(at, state, POWER_STATE);
         }
+        let rises = old & POWER_STATE != 0 && state == 0;
+        let resets = self.state.resettable && old & u32::from(NO_SOFT_RESET) == 0;
+        if rises && resets { Written::Reset } else { Written::Done }
     }
 
     /// The guest writes `value` to the dword with VPD Address: where to read. The host has the data at

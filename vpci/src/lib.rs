@@ -29,6 +29,8 @@ mod msix_mmio;
 mod pages;
 mod refusal;
 mod register;
+#[cfg(feature = "guest")]
+mod reset;
 mod rom;
 
 pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};

@@ -59,6 +59,9 @@ impl Function<'_> {
         if !matches!(bytes, 1 | 2 | 4 | 8) {
             return u64::MAX;
         }
+        if self.is_withdrawn() {
+            return ones(bytes);
+        }
         // CAST: the low bits.
         self.state.audit.serve(address as u16, bytes, 0);
         let value = match self.place(address) {
@@ -74,7 +77,7 @@ impl Function<'_> {
 
     /// Writes likewise. What may not be written is dropped.
     pub fn mmio_write<H: Host>(&mut self, host: &H, address: u64, bytes: u8, value: u64) {
-        if !matches!(bytes, 1 | 2 | 4 | 8) {
+        if !matches!(bytes, 1 | 2 | 4 | 8) || self.is_withdrawn() {
             return;
         }
         // CAST: the low bits, twice.

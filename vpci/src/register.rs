@@ -33,7 +33,7 @@ pub(crate) enum Effect {
     PowerState,
     /// VPD Address and the dword's other half, as a guest has it.
     Vpd,
-    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset, which are counted.
+    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset, which is counted or done.
     Reset,
 }
 
@@ -125,6 +125,12 @@ impl Register {
     #[inline]
     pub(crate) const fn load(&self, access: Access) -> u32 {
         (self.value & !self.hidden) >> access.shift() & access.value_mask()
+    }
+
+    /// Whether a write of the bits under `mask` asks for a reset of the function.
+    #[inline]
+    pub(crate) const fn asks_for_reset(&self, data: u32, mask: u32) -> bool {
+        matches!(self.effect, Effect::Reset) && data & self.clear & mask != 0
     }
 
     /// A write by the domain to the bits under `mask`, all of them virtual.

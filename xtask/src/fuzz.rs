@@ -14,7 +14,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::{packages, run, ui};
 
-const TARGETS: [&str; 5] = ["accesses", "hostile_device", "hostile_guest", "msix_mmio", "q35"];
+const TARGETS: [&str; 6] = ["accesses", "hostile_device", "hostile_guest", "msix_mmio", "q35", "reset"];
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
 /// The version of cargo-fuzz that this project is developed with.

@@ -1,5 +1,6 @@
 //! The extended capabilities, those with fields for a guest each in a file (PCIe 7.6 to 7.9).
 
+pub mod control;
 pub mod error;
 mod hidden;
 pub mod serial;

@@ -18,6 +18,12 @@ pub const LINK_CAPABILITIES: u16 = 0x0c;
 pub const LINK_CONTROL: u16 = 0x10;
 /// Link Status, a word, relative to the capability (PCIe 7.5.3.8).
 pub const LINK_STATUS: u16 = 0x12;
+/// Slot Capabilities, a dword, relative to the capability (PCIe 7.5.3.9).
+pub const SLOT_CAPABILITIES: u16 = 0x14;
+/// Slot Control, a word, relative to the capability (PCIe 7.5.3.10).
+pub const SLOT_CONTROL: u16 = 0x18;
+/// Slot Status, a word, relative to the capability (PCIe 7.5.3.11).
+pub const SLOT_STATUS: u16 = 0x1a;
 /// Device Capabilities 2, a dword, relative to the capability (PCIe 7.5.3.15).
 pub const DEVICE_CAPABILITIES_2: u16 = 0x24;
 /// Device Control 2, a word, relative to the capability (PCIe 7.5.3.16).
@@ -29,6 +35,26 @@ pub const LINK_CONTROL_2: u16 = 0x30;
 /// Link Status 2, a word, relative to the capability (PCIe 7.5.3.20).
 pub const LINK_STATUS_2: u16 = 0x32;
 
+/// [`FLAGS`]: the port has a slot.
+pub const SLOT_IMPLEMENTED: u16 = 1 << 8;
+/// [`LINK_CAPABILITIES`]: [`LINK_ACTIVE`] says something.
+pub const LINK_ACTIVE_REPORTING: u32 = 1 << 20;
+/// [`LINK_CONTROL`]: ASPM Control.
+pub const ASPM: u16 = 0x0003;
+/// [`LINK_CONTROL`]: Retrain Link.
+pub const RETRAIN_LINK: u16 = 1 << 5;
+/// [`LINK_STATUS`]: Data Link Layer Link Active.
+pub const LINK_ACTIVE: u16 = 1 << 13;
+/// [`LINK_CAPABILITIES_2`]: Supported Link Speeds Vector, those above 5.0 GT/s.
+pub const SPEEDS_ABOVE_5: u32 = 0xf8;
+/// [`SLOT_CAPABILITIES`]: Hot-Plug Capable.
+pub const HOT_PLUG_CAPABLE: u32 = 1 << 6;
+/// [`SLOT_CONTROL`]: the enables of Presence Detect Changed and of Data Link Layer State Changed.
+pub const SLOT_EVENTS: u16 = 1 << 3 | 1 << 12;
+/// [`SLOT_STATUS`]: Presence Detect Changed and Data Link Layer State Changed, which a write of 1 clears.
+pub const SLOT_CHANGES: u16 = 1 << 3 | 1 << 8;
+/// [`SLOT_STATUS`]: Presence Detect State.
+pub const PRESENCE_DETECT: u16 = 1 << 6;
 /// [`DEVICE_CAPABILITIES`]: Function Level Reset Capability.
 pub const FUNCTION_LEVEL_RESET: u32 = 1 << 28;
 /// [`DEVICE_CONTROL`]: Initiate Function Level Reset.

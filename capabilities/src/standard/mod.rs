@@ -6,6 +6,7 @@ pub mod express;
 mod hidden;
 pub mod msi;
 pub mod msix;
+pub mod pci_x;
 pub mod pm;
 pub mod sata;
 pub mod subsystem;

@@ -11,6 +11,10 @@ pub const CONTROL_STATUS: u16 = 0x04;
 
 /// The bits of [`CONTROL_STATUS`] that hold the power state: 0 for D0, all of them for D3hot.
 pub const POWER_STATE: u32 = 0x0003;
+/// [`CONTROL_STATUS`]: nothing is lost between D3hot and D0.
+pub const NO_SOFT_RESET: u16 = 1 << 3;
+/// [`CONTROL_STATUS`]: a PME is pending; a write of 1 clears it.
+pub const PME_STATUS: u16 = 1 << 15;
 
 /// What a guest sees.
 pub const POLICY: Policy = Policy {

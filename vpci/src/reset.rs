@@ -1,0 +1,70 @@
+//! A function that leaves its domain for a reset and comes back.
+//!
+//! The reset itself is not done here: whoever does it has the device to itself from when [`Function::withdraw`] is done
+//! to [`Function::reattach`].
+
+use zerocopy::FromZeros;
+
+use crate::attach::{AttachError, Info};
+use crate::bar::Presence;
+use crate::function::Function;
+use crate::{Host, Progress, Siblings, Written};
+
+impl Function<'_> {
+    /// Takes the function from its domain, which goes on having it: from the first call on it reads all ones and drops
+    /// what is written, its PIRQs are given back, and its pages leave the p2m, a step in each call. The device is not
+    /// accessed.
+    ///
+    /// [`Progress::Again`] until all pages have left; one that cannot be unmapped is tried again in each call. The lock is
+    /// that of [`step`](Self::step), and so is the work.
+    pub fn withdraw<H: Host, S: Siblings>(&mut self, host: &H, siblings: &S) -> Progress {
+        if !self.state.withdrawn {
+            self.state.withdrawn = true;
+            self.state.msi.disable(host);
+            self.release_vectors(host);
+            self.state.index = FromZeros::new_zeroed();
+            self.state.mapping = FromZeros::new_zeroed();
+            self.retarget(false, false);
+        }
+        if self.step(host, siblings) == Progress::Again {
+            return Progress::Again;
+        }
+        if self.state.bars.iter().all(|bar| bar.presence == Presence::Absent) {
+            return Progress::Done;
+        }
+        self.retarget(false, false);
+        Progress::Again
+    }
+
+    /// Gives a withdrawn function, whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
+    /// has its BARs where it had them; the places in `info` do not count. What was refused stays counted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`attach`](Self::attach); it stays withdrawn.
+    pub fn reattach<H: Host>(&mut self, host: &H, info: &Info<'_>) -> Result<Written, AttachError> {
+        let mut info = *info;
+        if self.is_guest() {
+            for (place, bar) in info.guest.bars.iter_mut().zip(&self.state.bars) {
+                *place = bar.placed.then_some(bar.guest);
+            }
+            info.guest.by_firmware = self.state.by_firmware;
+        }
+        let audit = core::mem::replace(&mut self.state.audit, FromZeros::new_zeroed());
+        let (original, resettable) = (self.state.original_command, self.state.resettable);
+        let attached = self.attach(host, &info);
+        self.state.audit = audit;
+        self.state.original_command = original;
+        self.state.resettable = resettable;
+        if attached.is_err() {
+            self.state.withdrawn = true;
+            self.state.index = FromZeros::new_zeroed();
+        }
+        attached
+    }
+
+    /// What a guest's writes to bits that reset the function come to: [`Written::Reset`], or nothing but a count.
+    pub fn set_resettable(&mut self, resettable: bool) {
+        self.state.resettable = resettable;
+    }
+}
