@@ -9,5 +9,6 @@
 mod device;
 mod flags;
 pub mod reset;
+pub mod table;
 
 pub use flags::{DeviceReset, Flags, Method, Order, Quirks};
