@@ -8,6 +8,7 @@
 
 mod device;
 mod flags;
+pub mod mirrors;
 pub mod reset;
 pub mod table;
 
