@@ -166,7 +166,7 @@ impl Fact {
 }
 
 /// 1002:15d8 is alone in having a condition in a note that the others share.
-fn is_raven(of: &Identity) -> bool {
+fn is_picasso(of: &Identity) -> bool {
     let subsystems = [0xce19_ea50, 0xcc10_ea50, 0xcc08_ea50];
     of.class as u8 == 0xcf && subsystems.contains(&of.subsystem)
 }
@@ -204,8 +204,8 @@ impl List {
         let mut all = Quirks::NONE;
         for fact in self.0.get(&of.vendor).into_iter().flatten() {
             let is = fact.device.is_none_or(|device| device == of.device);
-            let raven = (fact.vendor, fact.device) != (0x1002, Some(0x15d8)) || is_raven(of);
-            if is && raven && fact.holds(of) {
+            let picasso = (fact.vendor, fact.device) != (0x1002, Some(0x15d8)) || is_picasso(of);
+            if is && picasso && fact.holds(of) {
                 fact.used.set(true);
                 all = all.merge(fact.says(of.device));
             }

@@ -1,6 +1,7 @@
 //! Rows about more than one device.
 
-use super::row::{ANY, Known, Says, Traits, When, many, span};
+use super::identity::Traits;
+use super::row::{ANY, Known, Says, When, many, span};
 use crate::{DeviceReset, Flags};
 use DeviceReset::ChelsioMsix;
 use Says::{D3hotDelay, Reset, VpdLength};
@@ -37,8 +38,8 @@ pub(super) const ROWS: &[Known] = &[
     many(0x1425, span(0x0040, 0x0fff).like(0x0040), ALWAYS, VpdLength(8192), "T3 has more than its end tag"),
     many(0x1425, span(0x0080, 0x0fff).like(0x0080), ALWAYS, VpdLength(8192), "T3 has more than its end tag"),
     many(0x1425, span(0x4000, 0x4fff), ALWAYS, Reset(ChelsioMsix), "T4 loses interrupts unless MSI-X is on"),
-    many(0x1425, span(0x4000, 0x7fff).like(0x0800), ALWAYS, VpdLength(2048), "T4 and later: likewise"),
-    many(0x1425, span(0x8000, 0xffff).like(0x0800), ALWAYS, VpdLength(2048), "T4 and later: likewise"),
+    many(0x1425, span(0x4000, 0x7fff).like(0x0800), ALWAYS, VpdLength(2048), "T4 has more than its end tag"),
+    many(0x1425, span(0x8000, 0xffff).like(0x0800), ALWAYS, VpdLength(2048), "T4 has more than its end tag"),
     many(0x177d, span(0xa000, 0xa7ff), ROOT_PORT, ACS_EQUIVALENT, "ThunderX: ports are apart"),
     many(0x177d, span(0xaf84, 0xaf84), ROOT_PORT, ACS_EQUIVALENT, "ThunderX: ports are apart"),
     many(0x177d, span(0xb884, 0xb884), ROOT_PORT, ACS_EQUIVALENT, "ThunderX: ports are apart"),

@@ -1,6 +1,7 @@
 //! INTx and MSI.
 
-use super::row::{Known, Says, Traits, When, one};
+use super::identity::Traits;
+use super::row::{Known, Says, When, one};
 use crate::Flags;
 
 const ALWAYS: When = When::ALWAYS;
@@ -17,8 +18,8 @@ const BOGUS_INTX_PIN: Says = Says::Flags(Flags::BOGUS_INTX_PIN);
 
 pub(super) const ROWS: &[Known] = &[
     one(0x1002, 0x4373, ALWAYS, MSI_INTX_DISABLE_BUG, "SB400 USB"),
-    one(0x1002, 0x4374, ALWAYS, MSI_INTX_DISABLE_BUG, "SB400 SATA"),
-    one(0x1002, 0x4375, ALWAYS, MSI_INTX_DISABLE_BUG, "SB400 SATA"),
+    one(0x1002, 0x4374, ALWAYS, MSI_INTX_DISABLE_BUG, "SB400 USB"),
+    one(0x1002, 0x4375, ALWAYS, MSI_INTX_DISABLE_BUG, "SB400 USB"),
     one(0x1002, 0x4390, SB700, MSI_INTX_DISABLE_BUG, "SB700 SATA"),
     one(0x1002, 0x4391, SB700, MSI_INTX_DISABLE_BUG, "SB700 SATA"),
     one(0x1002, 0x4392, SB700, MSI_INTX_DISABLE_BUG, "SB700 SATA"),

@@ -1,6 +1,7 @@
 //! What keeps functions and ports apart without ACS (PCIe 6.12), and what is not to be given away.
 
-use super::row::{Known, Says, Traits, When, one};
+use super::identity::Traits;
+use super::row::{Known, Says, When, one};
 use crate::Flags;
 
 const ALWAYS: When = When::ALWAYS;
@@ -92,8 +93,8 @@ pub(super) const ROWS: &[Known] = &[
     one(0x1def, 0xe00c, ALWAYS, ACS_EQUIVALENT, "X-Gene: ports are apart"),
     one(0x8086, 0x0435, ALWAYS, DENY, "QuickAssist: who has it can crash it and the host"),
     one(0x8086, 0x0443, ALWAYS, DENY, "QuickAssist: who has it can crash it and the host"),
-    one(0x8086, 0x0b25, ALWAYS, DENY, "QuickAssist: who has it can crash it and the host"),
-    one(0x8086, 0x0cfe, ALWAYS, DENY, "QuickAssist: who has it can crash it and the host"),
+    one(0x8086, 0x0b25, ALWAYS, DENY, "DSA and IAX: who has one can crash the host"),
+    one(0x8086, 0x0cfe, ALWAYS, DENY, "DSA and IAX: who has one can crash the host"),
     one(0x8086, 0x105e, MULTI_FUNCTION, ACS_EQUIVALENT, "Intel Ethernet: functions are apart"),
     one(0x8086, 0x105f, MULTI_FUNCTION, ACS_EQUIVALENT, "Intel Ethernet: functions are apart"),
     one(0x8086, 0x1060, MULTI_FUNCTION, ACS_EQUIVALENT, "Intel Ethernet: functions are apart"),

@@ -4,7 +4,7 @@ use super::row::{Known, Says, When, one};
 use crate::Flags;
 
 const ALWAYS: When = When::ALWAYS;
-const RAVEN: When = When::revisions(0xcf, 0xcf);
+const PICASSO: When = When::revisions(0xcf, 0xcf);
 
 const PASID_NO_TLP: Says = Says::Flags(Flags::PASID_NO_TLP);
 const NO_RELAXED_ORDERING: Says = Says::Flags(Flags::NO_RELAXED_ORDERING);
@@ -12,9 +12,9 @@ const NO_EXT_TAGS: Says = Says::Flags(Flags::NO_EXT_TAGS);
 const NO_ATS: Says = Says::Flags(Flags::NO_ATS);
 
 pub(super) const ROWS: &[Known] = &[
-    one(0x1002, 0x15d8, RAVEN.subsystem(0xcc08_ea50), NO_ATS, "AMD's driver has to set it up first"),
-    one(0x1002, 0x15d8, RAVEN.subsystem(0xcc10_ea50), NO_ATS, "AMD's driver has to set it up first"),
-    one(0x1002, 0x15d8, RAVEN.subsystem(0xce19_ea50), NO_ATS, "AMD's driver has to set it up first"),
+    one(0x1002, 0x15d8, PICASSO.subsystem(0xcc08_ea50), NO_ATS, "AMD's driver has to set it up first"),
+    one(0x1002, 0x15d8, PICASSO.subsystem(0xcc10_ea50), NO_ATS, "AMD's driver has to set it up first"),
+    one(0x1002, 0x15d8, PICASSO.subsystem(0xce19_ea50), NO_ATS, "AMD's driver has to set it up first"),
     one(0x1002, 0x6900, ALWAYS, NO_ATS, "AMD's driver has to set it up first"),
     one(0x1002, 0x7310, ALWAYS, NO_ATS, "AMD's driver has to set it up first"),
     one(0x1002, 0x7312, ALWAYS, NO_ATS, "AMD's driver has to set it up first"),

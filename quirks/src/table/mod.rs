@@ -5,6 +5,7 @@
 //! those are in no hypervisor.
 
 mod families;
+mod identity;
 mod interrupts;
 mod isolation;
 mod links;
@@ -15,7 +16,8 @@ mod space;
 
 use crate::Quirks;
 
-pub use row::{Identity, Ids, Known, Row, Says, Traits, When};
+pub use identity::{Identity, Traits};
+pub use row::{Ids, Known, Row, Says, When};
 
 /// The rows about one device each.
 pub const DEVICES: [&[Known]; 6] =
@@ -180,14 +182,14 @@ mod tests {
 
     #[test]
     fn a_subsystem_and_a_revision_are_asked_for_together() {
-        let raven =
+        let picasso =
             |revision, subsystem| flags(&Identity { class: revision, subsystem, ..function(0x1002, 0x15d8) });
-        assert_eq!(raven(0xcf, 0xcc08_ea50), Flags::NO_ATS);
-        assert_eq!(raven(0xcf, 0xcc10_ea50), Flags::NO_ATS);
-        assert_eq!(raven(0xcf, 0xce19_ea50), Flags::NO_ATS);
-        assert_eq!(raven(0xce, 0xce19_ea50), Flags::empty());
-        assert_eq!(raven(0xcf, 0xce18_ea50), Flags::empty());
-        assert_eq!(raven(0xcf, 0xea50_ce19), Flags::empty());
+        assert_eq!(picasso(0xcf, 0xcc08_ea50), Flags::NO_ATS);
+        assert_eq!(picasso(0xcf, 0xcc10_ea50), Flags::NO_ATS);
+        assert_eq!(picasso(0xcf, 0xce19_ea50), Flags::NO_ATS);
+        assert_eq!(picasso(0xce, 0xce19_ea50), Flags::empty());
+        assert_eq!(picasso(0xcf, 0xce18_ea50), Flags::empty());
+        assert_eq!(picasso(0xcf, 0xea50_ce19), Flags::empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Power states: delays, and states to keep out of.
 
-use super::row::{Known, Says, Traits, When, one};
+use super::identity::Traits;
+use super::row::{Known, Says, When, one};
 use crate::Flags;
 use Says::{D3coldDelay, D3hotDelay, D3hotDelayOfAll};
 

@@ -1,6 +1,7 @@
 //! Resets that do not work, and those that only one kind of device has.
 
-use super::row::{Known, Says, Traits, When, one};
+use super::identity::Traits;
+use super::row::{Known, Says, When, one};
 use crate::{DeviceReset, Flags};
 use DeviceReset::{
     DelayAfterFlr, HinicFirmware, IvyBridgeGraphics, NvmeDisable, RadeonConfig, UnadvertisedFlr,
@@ -55,7 +56,7 @@ pub(super) const ROWS: &[Known] = &[
     one(0x168c, 0x0034, ALWAYS, NO_BUS_RESET, "Atheros Wi-Fi does not come back"),
     one(0x168c, 0x003c, ALWAYS, NO_BUS_RESET, "Atheros Wi-Fi does not come back"),
     one(0x168c, 0x003e, ALWAYS, NO_BUS_RESET, "Atheros Wi-Fi does not come back"),
-    one(0x177d, 0xa100, ALWAYS, NO_BUS_RESET, "ThunderX's root ports lose what is behind them"),
+    one(0x177d, 0xa100, ALWAYS, NO_BUS_RESET, "a CN8xxx root port: some devices do not come back"),
     one(0x17cb, 0x0308, ALWAYS, NO_BUS_RESET, "Qualcomm's radios and modems do not come back"),
     one(0x17cb, 0x1103, ALWAYS, NO_BUS_RESET, "Qualcomm's radios and modems do not come back"),
     one(0x17cb, 0x1107, ALWAYS, NO_BUS_RESET, "Qualcomm's radios and modems do not come back"),

@@ -1,55 +1,7 @@
 //! A row: which devices, under which conditions, and what it says of them.
 
-use bitflags::bitflags;
-
+use super::identity::{Identity, Traits};
 use crate::{DeviceReset, Flags, Order, Quirks};
-
-bitflags! {
-    /// What a row can ask of a function that is not in its identifiers.
-    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-    pub struct Traits: u16 {
-        /// It is on a root bus.
-        const ROOT_BUS = 1 << 0;
-        /// Its device has several functions (Header Type, bit 7).
-        const MULTI_FUNCTION = 1 << 1;
-        /// It is not function 0 of its device.
-        const LATER_FUNCTION = 1 << 2;
-        /// It is a virtual function.
-        const VIRTUAL = 1 << 3;
-        /// A root port (PCIe 7.5.3.2).
-        const ROOT_PORT = 1 << 4;
-        /// A downstream port of a switch.
-        const DOWNSTREAM_PORT = 1 << 5;
-        /// An endpoint that is part of the root complex.
-        const ROOT_COMPLEX_ENDPOINT = 1 << 6;
-        /// An AMD IOMMU translates for the machine (there is an IVRS table).
-        const AMD_IOMMU = 1 << 7;
-        /// The chip set was told not to pass requests between its ports, and to check their requester IDs (UPDCR and MPC
-        /// of Intel's PCH).
-        const PEERS_CLOSED = 1 << 8;
-        /// It is part of an SB700: the `SMBus` controller 1002:4385 has a Revision ID from 30h to 3Ah.
-        const SB700 = 1 << 9;
-    }
-}
-
-/// What a function is, to be compared with rows. A virtual function's identifiers are those that its physical function
-/// says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Identity {
-    /// Vendor ID.
-    pub vendor: u16,
-    /// Device ID.
-    pub device: u16,
-    /// The dword at 08h: Class Code and Revision ID.
-    pub class: u32,
-    /// The dword at 2Ch: Subsystem ID and Subsystem Vendor ID.
-    pub subsystem: u32,
-    /// All else.
-    pub traits: Traits,
-    /// The minor version of the firmware of a Mellanox device: bits 31:16 of the big-endian dword at the start of BAR 0.
-    /// `None` if it was not read; a row that depends on it matches then.
-    pub firmware: Option<u16>,
-}
 
 /// Device IDs: those from `first` to `last` that are like `first` in the bits of `mask`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
