@@ -156,7 +156,7 @@ const fn is_table(known: &[Known]) -> bool {
     true
 }
 
-const _: () = assert!(is_table(&KNOWN), "a row of mirrors is out of order, or not sound");
+const _: () = assert!(is_table(KNOWN), "a row of mirrors is out of order, or not sound");
 
 /// A BAR, as far as mirrors have to do with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -100,7 +100,7 @@ const E1000_PORTS: [&str; 2] = ["e1000 ports", "a way to all of BAR 0, around it
 const VMD: [&str; 2] = ["VMD", "BAR 0 is the configuration space of its bus"];
 
 /// The mirrors, by vendor, one line each.
-pub const KNOWN: [Known; 123] = [
+pub const KNOWN: &[Known] = &[
     mirror(0x1002, ANY, DISPLAY, Memory32(2), view(0xf00, 0x100, 0x00), ATI_MIRROR_OF_OLD),
     mirror(0x1002, ANY, DISPLAY, Memory64(2), view(0x4000, 0x1000, 0x00), ATI_MIRROR),
     mirror(0x1002, ANY, DISPLAY, Ports(4), NoPorts, ATI_WINDOW),

@@ -10,6 +10,7 @@ mod interrupts;
 mod isolation;
 mod links;
 mod power;
+mod raw;
 mod reset;
 mod row;
 mod space;
@@ -17,6 +18,7 @@ mod space;
 use crate::Quirks;
 
 pub use identity::{Identity, Traits};
+pub use raw::RawRow;
 pub use row::{Ids, Known, Row, Says, When};
 
 /// The rows about one device each.
