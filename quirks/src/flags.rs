@@ -44,6 +44,8 @@ bitflags! {
         const ACS_EQUIVALENT = 1 << 17;
         /// Its delay after D3hot is that of every device of the machine.
         const D3HOT_DELAY_GLOBAL = 1 << 18;
+        /// Its ACS Capability and ACS Control are dwords: Control is at 08h of the capability.
+        const ACS_DWORDS = 1 << 19;
     }
 }
 

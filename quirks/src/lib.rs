@@ -8,6 +8,8 @@
 
 mod device;
 mod flags;
+pub mod mirrors;
 pub mod reset;
+pub mod table;
 
 pub use flags::{DeviceReset, Flags, Method, Order, Quirks};

@@ -1,5 +1,6 @@
-//! What was recorded elsewhere: the dumps of real and emulated functions in `$VPCI_DUMPS`, or in `../shared/dumps` beside
-//! the checkout, and likewise the accesses of firmware and systems in `$VPCI_TRACES` or `../shared/traces`.
+//! What was recorded elsewhere: the dumps of real and emulated functions in `$VPCI_DUMPS`, the accesses of firmware and
+//! systems in `$VPCI_TRACES`, and lists of devices in `$VPCI_LISTS`. Without those, they are in `../shared/dumps`, `traces` and
+//! `reference` beside the checkout.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -30,6 +31,36 @@ fn files_in(variable: &str, name: &str, extensions: &[&str]) -> Vec<PathBuf> {
     found.sort();
     assert!(!found.is_empty(), "no {name} in {}", directory.display());
     found
+}
+
+/// A list of devices: the fields of its rows, without the headings.
+///
+/// # Panics
+///
+/// If it is not there, or a row has too many fields or too few.
+pub fn list<const N: usize>(name: &str) -> Vec<[String; N]> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference");
+    let path = env::var_os("VPCI_LISTS").map_or(beside, PathBuf::from).join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let fields = |line: &str| {
+        let found = split(line);
+        found.try_into().unwrap_or_else(|found| panic!("{name}: {found:?}"))
+    };
+    text.lines().skip(1).map(fields).collect()
+}
+
+/// The fields of a line: between commas, but for commas in quotation marks.
+fn split(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    for letter in line.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            _ => fields.last_mut().expect("there is one").push(letter),
+        }
+    }
+    fields
 }
 
 fn search(directory: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
