@@ -9,6 +9,7 @@
 #include <asm/hvm/emulate.h>
 #include <asm/hvm/io.h>
 #include <asm/hvm/ioreq.h>
+#include <asm/p2m.h>
 
 #include <public/hvm/dm_op.h>
 
@@ -22,8 +23,21 @@ static bool is_address_port(uint8_t type, uint64_t addr)
 }
 
 /*
- * The function and register at a port or a physical address. The MCH's lock is a leaf: a nested page fault asks with the
- * p2m locked, inside which pci_lock must not be taken.
+ * Whether there is memory or a BAR at @addr, which win over the window. Accesses to these do not trap as a rule; but Xen
+ * asks about every address that it copies from or to on the guest's behalf, instructions among them.
+ */
+static bool is_mapped(uint64_t addr)
+{
+    p2m_type_t t;
+
+    get_gfn_query_unlocked(current->domain, PFN_DOWN(addr), &t);
+
+    return p2m_is_any_ram(t) || t == p2m_mmio_direct;
+}
+
+/*
+ * The function and register at a port or a physical address, for the running domain @d. The MCH's lock is a leaf: a
+ * nested page fault asks with the p2m locked, inside which pci_lock must not be taken.
  */
 static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
                    pci_sbdf_t *sbdf, uint32_t *reg)
@@ -45,7 +59,7 @@ static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
     found = rvpci_mch_decode(vd->mch, addr, &sbdf->sbdf, reg);
     spin_unlock(&vd->mch_lock);
 
-    return found;
+    return found && !is_mapped(addr);
 }
 
 static bool cf_check config_accept(const struct hvm_io_handler *handler,

@@ -43,6 +43,10 @@ const VPCI: u32 = 90;
 const PLACE: u32 = 0;
 const QUERY: u32 = 1;
 const AUDIT: u32 = 2;
+const Q35: u32 = 4;
+
+/// The emulation flag of the MCH.
+const EMULATE_Q35: u32 = 1 << 11;
 
 /// Why refusals happen, in the order of `RVPCI_REFUSED_*`.
 const REASONS: [&str; 15] = [
@@ -70,6 +74,8 @@ struct Plan {
     class: u32,
     command_line: &'static str,
     vcpus: u32,
+    /// What PCIEXBAR holds at first; 0 for a guest without the MCH.
+    pciexbar: u64,
     /// Its end: 0 for poweroff, 3 for a crash.
     end: u32,
     /// Reasons for refusals that have to be counted.
@@ -91,6 +97,7 @@ const PLANS: &[Plan] = &[
         class: NVME,
         command_line: "role=guest hostile hammer",
         vcpus: 2,
+        pciexbar: 0,
         end: 0,
         refused: HOSTILE,
     },
@@ -99,6 +106,7 @@ const PLANS: &[Plan] = &[
         class: AHCI,
         command_line: "role=guest hostile",
         vcpus: 1,
+        pciexbar: 0,
         end: 0,
         refused: HOSTILE,
     },
@@ -107,15 +115,73 @@ const PLANS: &[Plan] = &[
         class: CARD,
         command_line: "role=guest hostile",
         vcpus: 1,
+        pciexbar: 0,
         end: 0,
         refused: HOSTILE,
     },
-    Plan { name: "nvme-dies", class: NVME, command_line: "role=guest die", vcpus: 1, end: 3, refused: &[] },
-    Plan { name: "card-dies", class: CARD, command_line: "role=guest die", vcpus: 1, end: 3, refused: &[] },
-    Plan { name: "ahci-dies", class: AHCI, command_line: "role=guest die", vcpus: 1, end: 3, refused: &[] },
-    Plan { name: "nvme-again", class: NVME, command_line: "role=guest", vcpus: 1, end: 0, refused: &[] },
-    Plan { name: "ahci-again", class: AHCI, command_line: "role=guest", vcpus: 1, end: 0, refused: &[] },
-    Plan { name: "card-again", class: CARD, command_line: "role=guest", vcpus: 1, end: 0, refused: &[] },
+    Plan {
+        name: "nvme-dies",
+        class: NVME,
+        command_line: "role=guest die",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 3,
+        refused: &[],
+    },
+    Plan {
+        name: "card-dies",
+        class: CARD,
+        command_line: "role=guest die",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 3,
+        refused: &[],
+    },
+    Plan {
+        name: "ahci-dies",
+        class: AHCI,
+        command_line: "role=guest die",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 3,
+        refused: &[],
+    },
+    Plan {
+        name: "nvme-again",
+        class: NVME,
+        command_line: "role=guest",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 0,
+        refused: &[],
+    },
+    Plan {
+        name: "ahci-again",
+        class: AHCI,
+        command_line: "role=guest",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 0,
+        refused: &[],
+    },
+    Plan {
+        name: "nvme-q35",
+        class: NVME,
+        command_line: "role=q35 pciexbar=e0000001",
+        vcpus: 1,
+        pciexbar: 0xe000_0001,
+        end: 0,
+        refused: &[],
+    },
+    Plan {
+        name: "card-again",
+        class: CARD,
+        command_line: "role=guest",
+        vcpus: 1,
+        pciexbar: 0,
+        end: 0,
+        refused: &[],
+    },
 ];
 
 /// All guests.
@@ -157,7 +223,7 @@ fn settled() -> Option<u64> {
 }
 
 fn guest(plan: &Plan, function: Function, kernel: Module) -> Result<(), Fault> {
-    let guest = Guest::create(plan.vcpus)?;
+    let guest = Guest::create(plan)?;
     say(format_args!("note guest {} {}", guest.domain, plan.name));
     let result = guest.work(plan, function, kernel);
     let gone = guest.destroy();
@@ -172,30 +238,42 @@ struct Guest {
 
 impl Guest {
     /// An empty one, with memory.
-    fn create(vcpus: u32) -> Result<Self, Fault> {
+    fn create(plan: &Plan) -> Result<Self, Fault> {
         let op = Words::<16>::new();
         // HVM, hardware-assisted paging, with an IOMMU, whose page tables are its own.
         op.set32(20, 1 | 2 | 1 << 5);
         op.set32(24, 1);
-        op.set32(28, vcpus);
+        op.set32(28, plan.vcpus);
         op.set32(32, 1023);
         op.set32(36, 4);
         // Grants of version 1; a local APIC and vPCI.
         op.set32(44, 1);
-        op.set32(60, 1 | 1 << 10);
+        op.set32(60, 1 | 1 << 10 | if plan.pciexbar == 0 { 0 } else { EMULATE_Q35 });
         let domain = domctl(CREATE, 0, &op).map_err(|e| Fault("creating a domain", e))?;
         let guest = Self { domain };
         let settings = [
             (MAX_MEMORY, END / 1024 + 1024, "setting its memory"),
             (POOL_SIZE, 5 << 20, "memory for page tables"),
-            (MAX_VCPUS, u64::from(vcpus), "creating vCPUs"),
+            (MAX_VCPUS, u64::from(plan.vcpus), "creating vCPUs"),
         ];
         for (operation, value, what) in settings {
             guest.simple(operation, value, what)?;
         }
         guest.populate(START, LARGE, 0)?;
         guest.populate(LARGE, END, 9)?;
+        if plan.pciexbar != 0 {
+            guest.open_ecam(plan.pciexbar)?;
+        }
         Ok(guest)
+    }
+
+    /// Says where the window of its MCH is, and its RAM.
+    fn open_ecam(&self, pciexbar: u64) -> Result<(), Fault> {
+        let op = Words::<16>::new();
+        op.set32(0, Q35);
+        op.set64(72, pciexbar);
+        op.set64(80, END);
+        domctl(VPCI, self.domain, &op).map(|_| ()).map_err(|e| Fault("placing its ECAM window", e))
     }
 
     fn simple(&self, operation: u32, value: u64, what: &'static str) -> Result<(), Fault> {

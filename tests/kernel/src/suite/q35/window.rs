@@ -2,13 +2,16 @@
 
 use super::{BRIDGE, IDS, Machine, PORTS};
 use crate::{
-    memory,
+    memory::{self, Dma},
     pci::{Access, Address, config::place},
     report::{Fault, ensure},
 };
 
 pub(super) const PCIEXBAR: u16 = 0x60;
 const MIB: u64 = 1 << 20;
+
+/// A register of the local APIC (Intel SDM 3A, 11.4.8).
+const APIC_VERSION: u64 = 0xfee0_0030;
 
 /// What bits 2:1 say: 256, 128 or 64 buses.
 pub(super) const LENGTHS: [u32; 3] = [0, 1, 2];
@@ -274,16 +277,15 @@ pub(super) fn zeros(machine: &Machine) -> Result<u32, Fault> {
 
 /// Over RAM: RAM stays RAM, and what is in it stays.
 pub(super) fn over_memory() -> Result<u32, Fault> {
-    // In the first megabyte, which is bus 0 of such a window: absent functions. The kernel itself is on bus 1.
-    const AT: u64 = 0x2_0000;
-    const BYTES: u64 = 0x1000;
+    let page = Dma::pages(1);
     let value = |at: u64, seed: u32| memory::next(at as u32 ^ seed);
-    let dwords = || (AT..AT + BYTES).step_by(4);
+    let dwords = || (0..memory::PAGE as u64).step_by(4);
     let holds = |seed| {
-        let wrong = dwords().find(|at| memory::read32(*at) != value(*at, seed));
-        wrong.map_or(Ok(()), |at| Err(Fault("RAM is not what it was", at)))
+        let wrong = dwords().find(|at| page.get(*at) != value(*at, seed));
+        wrong.map_or(Ok(()), |at| Err(Fault("RAM is not what it was", page.address() + at)))
     };
-    let fill = |seed| dwords().for_each(|at| memory::write32(at, value(at, seed)));
+    let fill = |seed| dwords().for_each(|at| page.set(at, value(at, seed)));
+    let version = memory::read32(APIC_VERSION);
     fill(0);
     for (seed, length) in (0..).zip(LENGTHS) {
         let window = Window::new(0, length);
@@ -292,6 +294,8 @@ pub(super) fn over_memory() -> Result<u32, Fault> {
         holds(seed)?;
         fill(seed + 1);
         holds(seed + 1)?;
+        // Xen reads this instruction to emulate it, and it is in such a window.
+        ensure(memory::read32(APIC_VERSION) == version, "the local APIC is gone", version)?;
         two()[0].open();
         holds(seed + 1)?;
     }
@@ -300,13 +304,16 @@ pub(super) fn over_memory() -> Result<u32, Fault> {
 
 /// Over the local APIC and what else is from FEC00000 on: those stay, the rest is decoded.
 pub(super) fn over_apic() -> Result<u32, Fault> {
-    const VERSION: u64 = 0xfee0_0030;
-    let before = memory::read32(VERSION);
+    let before = memory::read32(APIC_VERSION);
     for length in LENGTHS {
         let window = Window::new((1 << 32) - Window::new(0, length).bytes(), length);
         window.open();
         window.here()?;
-        ensure(memory::read32(VERSION) == before, "the local APIC is gone", memory::read32(VERSION))?;
+        ensure(
+            memory::read32(APIC_VERSION) == before,
+            "the local APIC is gone",
+            memory::read32(APIC_VERSION),
+        )?;
         // Its timer's interrupt has to come.
         crate::interrupts::sleep(100);
         two()[0].open();
