@@ -92,7 +92,7 @@ fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault
             .capabilities()
             .all(|(at, id)| !(at..at + function.capability_length(at, id)).contains(offset))
     };
-    let mut shown = 0;
+    let mut count = 0;
     for offset in (0x40..0x100).step_by(4).filter(hidden) {
         let wanted = shows.map_or(0, |(at, value)| if at == offset { value } else { 0 });
         for value in [None, Some(0), Some(u32::MAX)] {
@@ -102,10 +102,10 @@ fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault
             let found = function.read32(offset);
             ensure(found == wanted, "other bytes show", u64::from(offset) << 32 | u64::from(found))?;
         }
-        shown += u32::from(wanted != 0);
+        count += u32::from(wanted != 0);
     }
-    ensure(shows.is_none() == (shown == 0), "nothing shows", shown)?;
-    Ok(shown)
+    ensure(shows.is_none() == (count == 0), "nothing shows", count)?;
+    Ok(count)
 }
 
 /// What there is.
