@@ -12,8 +12,8 @@ pub struct Range {
 }
 
 impl Range {
-    const fn meets(self, other: Self) -> bool {
-        self.start < other.end && other.start < self.end
+    fn meets(self, other: Self) -> bool {
+        self.start.max(other.start) < self.end.min(other.end)
     }
 }
 
@@ -151,7 +151,7 @@ pub enum Misfit {
 /// Finds the smallest hole that all fits in: ECAM first, then 32-bit BARs, then as many 64-bit BARs as there is room
 /// for; the others are above RAM. Among BARs of a kind, larger ones are first.
 ///
-/// Work: for each of up to 64 sizes of the hole, the square of the number of BARs.
+/// Work: for each of up to 65 sizes of the hole, at most the cube of the number of BARs and reserved regions together.
 ///
 /// # Errors
 ///
@@ -176,7 +176,7 @@ const STEP: u64 = 0x0400_0000;
 const MIB: u64 = 1 << 20;
 
 fn is_valid(input: &Input<'_>, bars: &[Bar]) -> bool {
-    let Input { ram, hole_start, least_hole_start, hole_end, address_bits, .. } = *input;
+    let Input { ram, hole_start, least_hole_start, hole_end, address_bits, reserved, .. } = *input;
     (ram | hole_start | least_hole_start) & (MIB - 1) == 0
         && ram != 0
         && ram < 1 << 52
@@ -185,6 +185,7 @@ fn is_valid(input: &Input<'_>, bars: &[Bar]) -> bool {
         && hole_start <= hole_end
         && hole_end <= FIXED
         && matches!(address_bits, 32..=52)
+        && reserved.iter().all(|range| range.start <= range.end)
         && bars.iter().all(|bar| bar.size.is_power_of_two())
 }
 

@@ -139,6 +139,18 @@ fn reserved_regions_stay_free() {
     assert_eq!(plan(&over, &mut []), Err(Misfit::EcamReserved));
     let all = Input { reserved: &[Range { start: 0, end: 4 * GB }], ..XEN };
     assert_eq!(plan(&all, &mut []), Err(Misfit::EcamRoom));
+    // Of any order, over each other, to the last address there is.
+    let several = [
+        Range { start: 0xf000_0000, end: u64::MAX },
+        Range { start: 0xe800_0000, end: 0xf800_0000 },
+        Range { start: 0xe000_0000, end: 0xe000_0001 },
+    ];
+    let layout = plan(&Input { reserved: &several, ..XEN }, &mut []).unwrap();
+    assert_eq!(layout.ecam.base(), 0xd000_0000);
+    assert_eq!(plan(&Input { reserved: &several, ..XEN }, &mut [wide(8 * GB)]), Err(Misfit::HighBar));
+    // One without addresses is in nobody's way.
+    let none = Input { reserved: &[Range { start: 0xe800_0000, end: 0xe800_0000 }], ..XEN };
+    assert_eq!(plan(&none, &mut []).unwrap().ecam.base(), 0xe000_0000);
 }
 
 #[test]
@@ -166,6 +178,7 @@ fn nonsense_is_refused() {
         Input { address_bits: 31, ..XEN },
         Input { address_bits: 53, ..XEN },
         Input { ecam: Ecam::Anywhere(0x0200_0000), ..XEN },
+        Input { reserved: &[Range { start: 0xe800_0000, end: 0xe7ff_ffff }], ..XEN },
     ] {
         assert_eq!(plan(&input, &mut []), Err(Misfit::Input), "{input:x?}");
     }
