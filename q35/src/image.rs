@@ -133,6 +133,11 @@ impl Mch {
                 }
             },
         };
-        kept && lock != D_LCK | D_OPEN && window_is_possible && image.reserved == 0
+        // A guest starts with no such window.
+        let overlap_is_counted = match pciexbar_decode(window) {
+            Decoded::Window(window) => info.platform().check(window).is_ok() || image.overlaps != 0,
+            Decoded::Disabled | Decoded::Reserved => true,
+        };
+        kept && lock != D_LCK | D_OPEN && window_is_possible && overlap_is_counted && image.reserved == 0
     }
 }

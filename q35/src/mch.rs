@@ -31,7 +31,7 @@ pub struct Info {
 }
 
 impl Info {
-    const fn platform(&self) -> Platform {
+    pub(crate) const fn platform(&self) -> Platform {
         let Self { low_ram_end, high_ram_end, address_bits, .. } = *self;
         Platform { low_ram_end, high_ram_end, address_bits }
     }

@@ -10,6 +10,7 @@ const LENGTH: usize = 8;
 const CONFIG_ADDRESS: usize = 12;
 const REGISTERS: usize = 16;
 const WINDOW: usize = 272;
+const OVERLAPS: usize = 280;
 const RESERVED: usize = 284;
 
 const SMRAM: usize = REGISTERS + 0x9d;
@@ -177,6 +178,23 @@ fn a_window_that_is_not_the_register_s_is_refused() {
     for value in [0xb000_0000, 0xb000_0007, 0xb800_0001, 0x10_b000_0001, 0xb000_0009, 6] {
         assert_refused(&window(&kept, value), ImageError::Content, "no window");
     }
+}
+
+/// A window over RAM is one that a write made, and such writes are counted.
+#[test]
+fn a_window_over_ram_that_nobody_counted_is_refused() {
+    let mut source = Bridge::new(&INFO);
+    source.write(0x60, 4, 0x7000_0001);
+    let image = bytes(&source);
+    assert_eq!(image[OVERLAPS..][..4], [1, 0, 0, 0]);
+    assert_refused(&with(&image, OVERLAPS, &[0]), ImageError::Content, "over RAM");
+    source.write(0x60, 1, 0x07);
+    let image = bytes(&source);
+    assert_eq!(Bridge::new(&INFO).0.restore(&image), Ok(0x8000_f8a4));
+    assert_refused(&with(&image, OVERLAPS, &[0]), ImageError::Content, "over RAM, and kept");
+    // Counted once, it stays so.
+    source.write(0x60, 4, 0xb000_0001);
+    assert_eq!(Bridge::new(&INFO).0.restore(&bytes(&source)), Ok(0x8000_f8a4));
 }
 
 /// The guest's addresses are the toolstack's to say: an image of a wider guest does not fit.
