@@ -10,7 +10,7 @@ use quirks::{Method, Quirks};
 use tests::guest::{ADVANCED, BAR0, COMMAND, EXPRESS, Guest, MSI, MSIX, PM, TABLE};
 use tests::host::{Event, Import, Preempt};
 use tests::machine::Machine;
-use vpci::{GuestInfo, Host, Info, Progress, Refusal, View, Written};
+use vpci::{AttachError, GuestInfo, Host, Info, Progress, Refusal, View, Written};
 use zerocopy::FromZeros;
 
 const DEVCTL: u16 = EXPRESS + 8;
@@ -138,6 +138,28 @@ fn a_function_comes_back_as_it_was_given() {
     assert!(guest.machine.host.p2m().get(BAR0 >> 12).is_some());
     assert_eq!(guest.device().command() & 4, 4);
     assert_eq!(guest.machine.start_write(0, DEVCTL, 2, 0x8000), Written::Reset);
+    guest.end();
+}
+
+#[test]
+fn a_function_that_cannot_be_given_back_can_be_later() {
+    let mut guest = resettable();
+    let first = view(&mut guest);
+    work(&mut guest);
+    withdraw(&mut guest);
+    // It does not look like a function for now.
+    let header_type = guest.device().get(0x0e, Width::Byte);
+    guest.device().set(0x0e, Width::Byte, 0x7f);
+    let info = Info { view: View::Guest, ..Info::hardware(guest.machine.sbdf(0)) };
+    let refused = guest.machine.function(0, |function, host| function.reattach(host, &info));
+    assert_eq!(refused, Err(AttachError::Unsupported));
+    assert_eq!(view(&mut guest), [u32::MAX; 0x400]);
+    assert_eq!(withdraw(&mut guest), 1);
+    guest.device().set(0x0e, Width::Byte, header_type);
+    assert_eq!(reattach(&mut guest), Written::Done);
+    assert_eq!(view(&mut guest), first, "its BARs are where they were");
+    guest.write(COMMAND, 2, 6);
+    assert!(guest.machine.host.p2m().get(BAR0 >> 12).is_some());
     guest.end();
 }
 

@@ -41,7 +41,7 @@ impl Function<'_> {
     ///
     /// # Errors
     ///
-    /// Those of [`attach`](Self::attach); it stays withdrawn.
+    /// Those of [`attach`](Self::attach); it stays withdrawn, and may be given back after another reset.
     pub fn reattach<H: Host>(&mut self, host: &H, info: &Info<'_>) -> Result<Written, AttachError> {
         let mut info = *info;
         if self.is_guest() {
@@ -59,6 +59,11 @@ impl Function<'_> {
         if attached.is_err() {
             self.state.withdrawn = true;
             self.state.index = FromZeros::new_zeroed();
+            self.state.by_firmware = info.guest.by_firmware;
+            for (bar, place) in self.state.bars.iter_mut().zip(info.guest.bars) {
+                bar.placed = place.is_some();
+                bar.guest = place.unwrap_or(0);
+            }
         }
         attached
     }
