@@ -54,8 +54,8 @@ impl Effect {
 
 /// How the 32 bits of a dword are served.
 ///
-/// Each bit comes from [`hardware`](Self::hardware) or from [`value`](Self::value). Lanes in
-/// [`mediated`](Self::mediated) form registers; a write to any other lane goes to hardware as it is.
+/// Each bit comes from hardware or from the register itself. Mediated lanes form registers; a write to any other lane
+/// goes to hardware as it is.
 #[derive(Clone, Copy, Debug, FromZeros)]
 #[repr(C)]
 pub struct Register {

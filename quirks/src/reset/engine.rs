@@ -232,7 +232,7 @@ impl Reset {
     /// with it if it comes to that: at most [`MEMBERS`](super::MEMBERS) together. They are the same in each step, and so
     /// are their snapshots.
     ///
-    /// Work: at most 64 accesses of configuration space or device memory, and one call of each other method of
+    /// Work: at most 80 accesses of configuration space or device memory, and one call of each other method of
     /// [`Platform`] for each member.
     pub fn step<P: Platform>(&mut self, platform: &P, members: &[Member<'_>], now: Time) -> Next {
         self.now = self.now.max(now);

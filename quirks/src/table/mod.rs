@@ -1,7 +1,7 @@
 //! What is known of devices, one line a row: the facts of Linux 6.12.117 (`drivers/pci/quirks.c`,
 //! `drivers/vfio/pci/vfio_pci.c`), and of QEMU 10.2 (`hw/vfio/pci-quirks.c`) for Radeons.
 //!
-//! A file has the rows of one kind, sorted by vendor and device; [`ROWS`] has them all, without their reasons, so that
+//! A file has the rows of one kind, sorted by vendor and device; `ROWS` has them all, without their reasons, so that
 //! those are in no hypervisor.
 
 mod families;
