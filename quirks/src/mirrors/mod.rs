@@ -7,7 +7,7 @@
 mod rows;
 
 use bitflags::bitflags;
-use capabilities::Width;
+use capabilities::{EXTENDED_CONFIG_SIZE, Width};
 use vpci::{BarKind, PAGE_SHIFT};
 
 use crate::table::{Identity, Ids, When};
@@ -139,8 +139,13 @@ const fn is_table(known: &[Known]) -> bool {
         let memory = matches!(place, Place::Memory(_) | Place::Memory32(_) | Place::Memory64(_));
         let fits = match choice {
             Choice::Bytes { offset, length, answer } => {
-                let one = length == 4 || !matches!(answer, Answer::Gate { .. });
-                memory && one && length != 0 && offset.is_multiple_of(4) && length.is_multiple_of(4)
+                let small = match answer {
+                    Answer::Gate { .. } => length == 4,
+                    // CAST: widening; `From` is not const.
+                    Answer::View(config) => config as u32 + length <= EXTENDED_CONFIG_SIZE as u32,
+                    Answer::Closed | Answer::Pass { .. } => true,
+                };
+                memory && small && length != 0 && offset.is_multiple_of(4) && length.is_multiple_of(4)
             }
             Choice::NoPorts => matches!(place, Place::Ports(_)),
             Choice::NoPortsBesideBar0 | Choice::NoLegacyPorts | Choice::Hidden => {
@@ -295,7 +300,7 @@ pub fn way(of: Subject<'_>, bar: u8, offset: u64, width: Width, written: Option<
                 }
             }
             Answer::View(config) if way == Way::Device => {
-                // CAST: a view is no longer than configuration space.
+                // CAST: a view ends inside configuration space.
                 way = Way::View(config.saturating_add((offset - start) as u16));
             }
             Answer::View(_) => {}
