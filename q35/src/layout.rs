@@ -148,8 +148,8 @@ pub enum Misfit {
     HighBar,
 }
 
-/// Finds the smallest hole that all fits in: ECAM first, then 32-bit BARs, then as many 64-bit BARs as there is room
-/// for; the others are above RAM. Among BARs of a kind, larger ones are first.
+/// Finds the smallest hole, in steps of 64 MB, that all fits in: ECAM first, then 32-bit BARs, then 64-bit BARs, each of
+/// them above RAM if there is no room left. Among BARs of a kind, larger ones are first.
 ///
 /// Work: for each of up to 65 sizes of the hole, at most the cube of the number of BARs and reserved regions together.
 ///
