@@ -68,17 +68,14 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
     if said.is_none_or(|t| t.checks.is_empty()) {
         wrong.push("it checked nothing".to_owned());
     }
-    for name in row.checks {
-        match checks().find(|c| c.name == *name) {
+    for name in row.checks.iter().copied().flatten() {
+        match checks().find(|c| c.name == *name && c.verdict != Verdict::Skip) {
             Some(check) => wrong.extend(content(check, data)),
             None => wrong.push(format!("{name}: not reached")),
         }
     }
     for (device, audit) in &guest.audit {
         wrong.extend(audit.wrong(row.refused).into_iter().map(|w| format!("audit of {device}: {w}")));
-    }
-    for what in row.denied.iter().filter(|what| !guest.refused.iter().any(|r| r == *what)) {
-        wrong.push(format!("not refused: {what}"));
     }
     if !row.refused.is_empty() && guest.audit.len() != row.devices.len() {
         wrong.push("nothing was refused".to_owned());
@@ -167,9 +164,6 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
         let held = |t: &Transcript| t.checks.iter().filter(|c| c.verdict == Verdict::Ok).count();
         checks += said.map_or(0, held) + held(&guest.said);
         line.refused = guest.audit.values().map(launched::Audit::summary).collect();
-        if !guest.refused.is_empty() {
-            line.held.push(format!("{mark}{} refused that have to be", guest.refused.len()));
-        }
         let served = said.map(|said| trace::judge(row, guest, said));
         let (served, unserved) = served.unwrap_or_default();
         let wrong: Vec<String> = wrong.into_iter().chain(unserved).collect();
@@ -242,16 +236,20 @@ fn judge_whole(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen) {
     }
 }
 
-/// The extended capabilities of a function are the same to every guest and system that has it in the same slot.
+/// The extended capabilities of a function are the same to every guest and system. Those that tell of any have the same devices,
+/// each in one slot.
 fn views(seen: &Seen) -> Result<Option<String>, String> {
     let mut views: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let told = |said: &Transcript| said.checks.iter().any(|c| c.name == "extended-capabilities");
+    let guests = seen.guests.values().filter(|said| told(said)).count();
     let checks = seen.guests.values().flat_map(|said| &said.checks);
     for check in checks.filter(|c| c.name == "extended-capabilities") {
         views.entry(&check.device).or_default().push(&check.detail);
     }
     let text = |(device, lists): (&&str, &Vec<&str>)| format!("{device}: {}", lists.join(", "));
-    match views.iter().find(|(_, lists)| lists.iter().any(|list| Some(list) != lists.first())) {
-        Some(view) => Err(format!("extended capabilities differ, {}", text(view))),
+    let same = |lists: &Vec<&str>| lists.len() == guests && lists.iter().all(|l| Some(l) == lists.first());
+    match views.iter().find(|(_, lists)| !same(lists)) {
+        Some(view) => Err(format!("extended capabilities differ in {guests} guests, {}", text(view))),
         None if views.is_empty() => Ok(None),
         None => Ok(Some(format!(
             "extended capabilities to each guest: {}",
@@ -355,9 +353,6 @@ mod tests {
                         note(&format!("ring {device} {} {reason} 004 2 ffff", row.refused.len() - number));
                     }
                 }
-                for what in row.denied {
-                    note(&format!("refused {what}"));
-                }
                 note(row.end.line());
                 if row.name == CONSOLE_KEY {
                     let mut lines = vec![format!("vPCI devices of d{domain}")];
@@ -366,7 +361,7 @@ mod tests {
                 }
                 let said = seen.guests.entry(domain).or_default();
                 said.take("check nvme alive ok");
-                for name in row.checks {
+                for name in row.checks.iter().copied().flatten() {
                     let detail = match *name {
                         "filled" => data.expected(Kind::Nvme, "io").unwrap(),
                         "host-data" => data.expected(Kind::Nvme, "host-data").unwrap(),
@@ -445,6 +440,17 @@ mod tests {
     }
 
     #[test]
+    fn a_check_that_is_skipped_is_not_reached() {
+        let found = failures(|seen| {
+            let firmware = domain(seen, "firmware");
+            let said = seen.guests.get_mut(&firmware).unwrap();
+            said.checks.retain(|check| check.name != "firmware");
+            said.take("check 00:01.0 firmware skip no driver");
+        });
+        assert_eq!(found, ["firmware: firmware: not reached"]);
+    }
+
+    #[test]
     fn a_wrong_checksum_and_no_interrupt_fail() {
         let found = failures(|seen| {
             let linux = domain(seen, "linux");
@@ -485,7 +491,7 @@ mod tests {
     #[test]
     fn what_the_loader_and_dom0_find_counts() {
         let found = failures(|seen| {
-            seen.transcript.take("note guest rule 1 check place most-vpd fail E2BIG, then ENOENT");
+            seen.transcript.take("note guest rule 1 check place most-vpd fail E2BIG");
             seen.transcript.checks.clear();
             let given_back = domain(seen, "given-back");
             for check in &mut seen.guests.get_mut(&given_back).unwrap().checks {
@@ -495,7 +501,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "rule: place most-vpd: E2BIG, then ENOENT",
+                "rule: place most-vpd: E2BIG",
                 "given-back: guest 1: driven: no interrupt came",
                 "dom0: virtual-function: not reached"
             ]
@@ -512,8 +518,13 @@ mod tests {
             said.take("check 00:04.0 extended-capabilities ok none");
         }
         assert!(views(&seen).unwrap().unwrap().contains("00:08.0: 0003@140, 0003@140"));
-        seen.guests.entry(3).or_default().take("check 00:08.0 extended-capabilities ok 0001@100 0003@140");
+        let said = seen.guests.entry(3).or_default();
+        said.take("check 00:08.0 extended-capabilities ok 0001@100 0003@140");
+        said.take("check 00:04.0 extended-capabilities ok none");
         assert!(views(&seen).unwrap_err().contains("00:08.0"));
+        seen.guests.get_mut(&3).unwrap().checks.clear();
+        seen.guests.get_mut(&2).unwrap().checks.pop();
+        assert!(views(&seen).unwrap_err().contains("differ in 2 guests, 00:04.0: none"));
     }
 
     #[test]
