@@ -12,6 +12,7 @@ mod report;
 pub(super) mod rows;
 pub(super) mod scenario;
 mod trace;
+mod whole;
 
 use super::{
     devices::{DEVICES, Kind, PHYSICAL},
