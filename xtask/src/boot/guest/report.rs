@@ -68,6 +68,10 @@ fn judge(row: &Row, guest: &Launched, said: Option<&Transcript>, data: &Data) ->
     if said.is_none_or(|t| t.checks.is_empty()) {
         wrong.push("it checked nothing".to_owned());
     }
+    let worked = checks().filter(|c| c.name == "io" && c.verdict == Verdict::Ok).count();
+    if matches!(row.system, System::Tiny(_)) && worked != row.devices.len() {
+        wrong.push(format!("{worked} of {} devices worked", row.devices.len()));
+    }
     for name in row.checks.iter().copied().flatten() {
         match checks().find(|c| c.name == *name && c.verdict != Verdict::Skip) {
             Some(check) => wrong.extend(content(check, data)),
@@ -268,6 +272,9 @@ mod tests {
                 }
                 let said = seen.guests.entry(domain).or_default();
                 said.take("check nvme alive ok");
+                if matches!(row.system, System::Tiny(_)) {
+                    row.devices.iter().for_each(|(d, _)| _ = said.take(&format!("check {d} io ok 8")));
+                }
                 for name in row.checks.iter().copied().flatten() {
                     let detail = match *name {
                         "filled" => data.expected(Kind::Nvme, "io").unwrap(),
@@ -326,10 +333,23 @@ mod tests {
             found,
             [
                 "ahci: it checked nothing",
+                "ahci: 0 of 1 devices worked",
+                "ahci: 35-absent-functions: not reached",
+                "ahci: 38-refusal-flood: not reached",
                 "twenty: guest 1: nvme dma: 0x5",
                 "twenty: guest 7: shutdown crash, not shutdown poweroff"
             ]
         );
+    }
+
+    #[test]
+    fn a_device_that_nobody_works_with_fails() {
+        let found = failures(|seen| {
+            let first = domain(seen, "first");
+            let io = seen.guests.get_mut(&first).unwrap().checks.iter_mut().find(|c| c.name == "io");
+            io.unwrap().verdict = Verdict::Skip;
+        });
+        assert_eq!(found, ["first: guest 1: 2 of 3 devices worked"]);
     }
 
     #[test]

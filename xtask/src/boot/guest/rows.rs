@@ -28,7 +28,11 @@ const ALWAYS: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"]
 /// As above, of a device with MSI-X that can be reset.
 const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
 
-const HOSTILE: Row = Row { system: System::Tiny("role=guest hostile"), refused: MSIX, ..TINY };
+/// The first and the last abuse.
+const ABUSED: &[&str] = &["35-absent-functions", "38-refusal-flood"];
+
+const HOSTILE: Row =
+    Row { system: System::Tiny("role=guest hostile"), checks: &[ABUSED], refused: MSIX, ..TINY };
 
 const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
 
@@ -64,7 +68,7 @@ const ROWS: &[Row] = &[
         devices: &[("nvme2-vf", None)],
         system: System::Tiny("role=guest hostile ids=00101b36"),
         only: Some(Iommu::Intel),
-        checks: &[&["ids"]],
+        checks: &[ABUSED, &["ids"]],
         ..HOSTILE
     },
     Row {
@@ -104,11 +108,17 @@ const ROWS: &[Row] = &[
         end: End::Killed,
         ..TINY
     },
-    Row { name: "given-back", back: true, times: 2, checks: &[&["driven"]], ..HOSTILE },
+    Row { name: "given-back", back: true, times: 2, checks: &[ABUSED, &["driven"]], ..HOSTILE },
     Row { name: "twenty", times: 20, ..TINY },
     Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
     Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
-    Row { name: "two-vcpus", vcpus: 2, system: System::Tiny("role=guest hammer"), ..TINY },
+    Row {
+        name: "two-vcpus",
+        vcpus: 2,
+        system: System::Tiny("role=guest hammer"),
+        checks: &[&["hammer"]],
+        ..TINY
+    },
     Row {
         name: "linux",
         system: System::Linux { fill: true, words: "pci=conf1" },
