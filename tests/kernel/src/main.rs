@@ -20,12 +20,14 @@ mod pci;
 mod report;
 mod start_info;
 mod suite;
+mod words;
 mod xen;
 
 use core::panic::PanicInfo;
 
 use report::{check, say};
 use start_info::StartInfo;
+use words::Words;
 use xen::Reason;
 
 /// Where `entry` arrives.
@@ -35,9 +37,8 @@ extern "C" fn start(info: u64) -> ! {
     let mut buffer = [0; 512];
     let info = StartInfo::new(info).expect("no start info");
     let line = info.command_line(&mut buffer);
-    let has = |word: &str| line.split_whitespace().any(|w| w == word);
-    let said = |name: &str| line.split_whitespace().find_map(|w| w.strip_prefix(name)?.strip_prefix('='));
-    let number = |text: &str| u32::from_str_radix(text, 16).expect("no number");
+    let words = Words::new(line);
+    let has = |word: &str| words.has(word);
     if has("role=dom0") {
         report::use_hypercalls();
     }
@@ -50,19 +51,10 @@ extern "C" fn start(info: u64) -> ! {
         suite::toolstack::run(info);
     }
     if has("role=guest") {
-        suite::guest::run(&suite::guest::Wishes {
-            hostile: has("hostile"),
-            hammer: has("hammer"),
-            die: has("die") || has("stay"),
-            firmware: has("firmware"),
-            ids: said("ids").map(number),
-            shows: said("shows")
-                .and_then(|w| w.split_once(':'))
-                .map(|(at, value)| (number(at) as u16, number(value))),
-        });
+        suite::guest::run(words);
     }
     if has("role=q35") {
-        suite::q35::run(info, line);
+        suite::q35::run(info, words);
     }
     let passed = report::done();
     if has("die") {

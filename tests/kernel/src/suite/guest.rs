@@ -7,27 +7,20 @@ use crate::{
         function::{self, Functions},
     },
     report::{Fault, check, ensure, result, say, skip, step},
+    words::{Words, number},
 };
 
-/// How the command line wants it.
-pub(crate) struct Wishes {
-    pub hostile: bool,
-    pub hammer: bool,
-    pub die: bool,
-    /// It places the BARs itself.
-    pub firmware: bool,
-    /// Vendor and device that every device has to have.
-    pub ids: Option<u32>,
-    /// A dword that no capability has, of every device, and what it reads.
-    pub shows: Option<(u16, u32)>,
-}
-
-/// All of it.
-pub(crate) fn run(wishes: &Wishes) {
+/// All of it, as the command line wants it: `ids` are vendor and device that every device has to have, `shows` a dword that no
+/// capability has, of every device, and what it reads.
+pub(crate) fn run(words: Words<'_>) {
     step("guest");
+    let shown = words.value("shows").map(|word| {
+        let (at, value) = word.split_once(':').expect("no value to show");
+        (number(at) as u16, number(value) as u32)
+    });
     let functions = Functions::find(Access::Ports);
     result("machine", "enumerate", enumerate(&functions));
-    if wishes.firmware {
+    if words.has("firmware") {
         firmware::run(&functions);
     }
     let mut workers: [Option<Worker>; 8] = [const { None }; 8];
@@ -35,10 +28,10 @@ pub(crate) fn run(wishes: &Wishes) {
     for (function, slot) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(slots) {
         describe(function);
         result(function, "view", view(function));
-        result(function, "own-bytes", own_bytes(function, wishes.shows));
-        if let Some(ids) = wishes.ids {
+        result(function, "own-bytes", own_bytes(function, shown));
+        if let Some(ids) = words.value("ids") {
             let found = function.ids();
-            check(function, "ids", found == ids, format_args!("{found:#010x}"));
+            check(function, "ids", u64::from(found) == number(ids), format_args!("{found:#010x}"));
         }
         match Worker::start(function) {
             None => skip(function, "io", "no driver"),
@@ -57,7 +50,7 @@ pub(crate) fn run(wishes: &Wishes) {
             }
         }
     }
-    if wishes.hostile {
+    if words.has("hostile") {
         step("hostile");
         hostile::machine(&functions);
         for (function, worker) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(&mut workers) {
@@ -66,7 +59,7 @@ pub(crate) fn run(wishes: &Wishes) {
             }
         }
     }
-    if wishes.hammer {
+    if words.has("hammer") {
         step("hammer");
         for (function, worker) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(&mut workers) {
             if let Some(worker) = worker {
@@ -76,7 +69,7 @@ pub(crate) fn run(wishes: &Wishes) {
     }
     step("end");
     for worker in workers.iter_mut().filter_map(Option::take) {
-        if wishes.die {
+        if words.has("die") || words.has("stay") {
             let mut worker = worker;
             worker.leave_running();
         } else {
@@ -86,7 +79,7 @@ pub(crate) fn run(wishes: &Wishes) {
 }
 
 /// Whether what no capability has reads 0 and keeps nothing, but for the dword that the toolstack shows.
-fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault> {
+fn own_bytes(function: Function, shown: Option<(u16, u32)>) -> Result<u32, Fault> {
     let hidden = |offset: &u16| {
         function
             .capabilities()
@@ -94,7 +87,7 @@ fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault
     };
     let mut count = 0;
     for offset in (0x40..0x100).step_by(4).filter(hidden) {
-        let wanted = shows.map_or(0, |(at, value)| if at == offset { value } else { 0 });
+        let wanted = shown.map_or(0, |(at, value)| if at == offset { value } else { 0 });
         for value in [None, Some(0), Some(u32::MAX)] {
             if let Some(value) = value {
                 function.write32(offset, value);
@@ -104,7 +97,7 @@ fn own_bytes(function: Function, shows: Option<(u16, u32)>) -> Result<u32, Fault
         }
         count += u32::from(wanted != 0);
     }
-    ensure(shows.is_none() == (count == 0), "nothing shows", count)?;
+    ensure(shown.is_none() == (count == 0), "nothing shows", count)?;
     Ok(count)
 }
 

@@ -53,8 +53,6 @@ pub(super) struct Launched {
     pub failed: Vec<String>,
     /// What it checked itself.
     pub said: Transcript,
-    /// What it tried, and what was refused as it has to be.
-    pub refused: Vec<String>,
     /// By device.
     pub audit: BTreeMap<String, Audit>,
     /// What its device-model servers said, by their number.
@@ -93,7 +91,6 @@ impl Launched {
         match line.split_once(' ') {
             Some(("domain", number)) => self.domain = number.parse().ok(),
             Some(("failed", what)) => self.failed.push(what.to_owned()),
-            Some(("refused", what)) => self.refused.push(what.to_owned()),
             Some(("shutdown", _)) => self.end = Some(line.to_owned()),
             Some(("audit", what)) => {
                 let mut words = what.splitn(3, ' ');
@@ -140,7 +137,7 @@ mod tests {
             "audit 0000:00:02.0 reset 2",
             "ring 0000:00:02.0 2 reset 048 2 8000",
             "ring 0000:00:02.0 1 reset 048 2 8000",
-            "refused a record with a byte more",
+            "check spoiled byte-more ok ENODATA",
             "shutdown crash",
         ]);
         let all = read(&notes);
@@ -149,7 +146,7 @@ mod tests {
             (guest.domain, guest.end.as_deref(), guest.failed.len()),
             (Some(7), Some("shutdown crash"), 1)
         );
-        assert_eq!(guest.refused, ["a record with a byte more"]);
+        assert_eq!(guest.said.checks[0].name, "byte-more");
         let audit = &guest.audit["0000:00:02.0"];
         assert_eq!(audit.wrong(&["reset"]), [""; 0]);
         assert_eq!(audit.summary(), "reset 2; #2 reset 048 2 8000");

@@ -12,6 +12,7 @@ mod report;
 pub(super) mod rows;
 pub(super) mod scenario;
 mod trace;
+mod whole;
 
 use super::{
     devices::{DEVICES, Kind, PHYSICAL},
@@ -49,7 +50,10 @@ struct Files {
 /// Boots, and reports.
 pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
     for name in plan.names {
-        ensure!(plan.table.has(name), "there is no row {name}; docs/guests.md has them");
+        ensure!(
+            plan.iommus.iter().any(|iommu| plan.table.has(name, *iommu)),
+            "there is no row {name}, or not with this IOMMU; docs/guests.md has them"
+        );
     }
     let data = Data::draw()?;
     let directory = machine::directory(plan.table.name)?;

@@ -105,12 +105,10 @@ pub(in crate::boot) struct Row {
     /// Each time, dom0's own driver gets the device afterwards.
     pub back: bool,
     pub end: End,
-    /// Checks that have to be there, by name. Any that fails is a failure.
-    pub checks: &'static [&'static str],
+    /// Checks that have to be there, by name, in lists. Any that fails is a failure.
+    pub checks: &'static [&'static [&'static str]],
     /// Reasons that the audit has to count, for each device.
     pub refused: &'static [&'static str],
-    /// What the loader has to find refused, in its words.
-    pub denied: &'static [&'static str],
     /// More options for the loader, about the last device if about one.
     pub options: &'static str,
     /// Numbered from 1 on.
@@ -126,9 +124,9 @@ impl Table {
         self.rows.iter().filter(move |row| row.only.is_none_or(|only| only == iommu) && wanted(row))
     }
 
-    /// Whether there is such a row.
-    pub(super) fn has(self, name: &str) -> bool {
-        self.rows.iter().any(|row| row.name == name)
+    /// Whether there is such a row for this IOMMU.
+    pub(super) fn has(self, name: &str, iommu: Iommu) -> bool {
+        self.rows(iommu, &[]).any(|row| row.name == name)
     }
 }
 

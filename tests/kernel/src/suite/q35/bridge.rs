@@ -62,7 +62,7 @@ pub(super) fn both_ways(window: Window, servers: &Servers, others: &mut Others) 
         if !exists {
             absent(window, address)?;
         } else if served.is_none() && address != BRIDGE {
-            others.add(address);
+            others.add(address)?;
         }
         there += u32::from(exists);
     }

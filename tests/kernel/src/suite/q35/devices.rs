@@ -18,12 +18,12 @@ pub(super) struct Others {
 }
 
 impl Others {
-    /// Notes one; more than there is room for are left out.
-    pub(super) fn add(&mut self, address: Address) {
-        if let Some(place) = self.all.get_mut(self.used) {
-            *place = Some(address);
-            self.used += 1;
-        }
+    /// Notes one.
+    pub(super) fn add(&mut self, address: Address) -> Result<(), Fault> {
+        let place = self.all.get_mut(self.used).ok_or(Fault("too many devices", address.0.into()))?;
+        *place = Some(address);
+        self.used += 1;
+        Ok(())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Address> {

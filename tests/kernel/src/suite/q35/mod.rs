@@ -22,6 +22,7 @@ use crate::{
     pci::{Access, Address, config::place},
     report::{Fault, ensure, result, step},
     start_info::StartInfo,
+    words::{Words, number},
 };
 use servers::Servers;
 use visitor::Visitor;
@@ -83,37 +84,30 @@ fn bridge<T: Display>(name: &str, outcome: Result<T, Fault>) {
     result("mch", name, outcome);
 }
 
-/// What follows `NAME=` on the command line.
-fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-}
-
 /// PCIEXBAR is what the toolstack made it, or at least open or not.
-fn initial(line: &str) -> Result<&'static str, Fault> {
+fn initial(words: Words<'_>) -> Result<&'static str, Fault> {
     let found = window::register();
-    if let Some(wanted) = value(line, "pciexbar") {
-        let wanted = u64::from_str_radix(wanted, 16).map_err(|_| Fault("no number", 0))?;
-        ensure(found == wanted, "PCIEXBAR starts otherwise", found)?;
+    if let Some(wanted) = words.value("pciexbar") {
+        ensure(found == number(wanted), "PCIEXBAR starts otherwise", found)?;
     }
     Window::read().map_or(Ok("closed"), |window| window.here().map(|()| "open"))
 }
 
 /// All of it.
-pub(crate) fn run(info: StartInfo, line: &str) {
+pub(crate) fn run(info: StartInfo, words: Words<'_>) {
     step("q35");
-    let has = |word: &str| line.split_whitespace().any(|w| w == word);
-    if has("restored") {
+    if words.has("restored") {
         bridge("restored", state::restored());
         return;
     }
-    if has("save") {
+    if words.has("save") {
         bridge("saved", state::leave());
         return;
     }
     let machine = Machine::find(info);
     let mut servers = Servers::default();
-    bridge("servers", servers.parse(value(line, "servers").unwrap_or_default()));
-    bridge("initial", initial(line));
+    bridge("servers", servers.parse(words.value("servers").unwrap_or_default()));
+    bridge("initial", initial(words));
     let at = Window::read().unwrap_or(window::two()[0]);
     at.open();
     bridge("identity", bridge::identity(at));
@@ -139,7 +133,7 @@ pub(crate) fn run(info: StartInfo, line: &str) {
         step("servers");
         servers.run(at, machine.buffer, &others);
     }
-    if let Some(word) = value(line, "visitor") {
+    if let Some(word) = words.value("visitor") {
         step("visitor");
         match Visitor::parse(word) {
             Some(visitor) => visitor.run(at, machine.buffer, &servers),

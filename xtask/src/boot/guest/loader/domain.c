@@ -109,7 +109,7 @@ unsigned int guest_memory_map(const struct guest *g, struct hvm_memmap_table_ent
     struct ecam ecam = guest_ecam(g);
     const struct hvm_memmap_table_entry all[MAX_MAP] = {
         { 0, LOW_END, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
-        { ACPI_AT, g->acpi ? PAGE_SIZE : 0, XEN_HVM_MEMMAP_TYPE_ACPI, 0 },
+        { ACPI_AT, PAGE_SIZE, XEN_HVM_MEMMAP_TYPE_ACPI, 0 },
         { HIGH_START, g->memory * MIB - HIGH_START, XEN_HVM_MEMMAP_TYPE_RAM, 0 },
         { ecam.base, ecam.size, XEN_HVM_MEMMAP_TYPE_RESERVED, 0 },
     };
@@ -133,7 +133,7 @@ bool guest_populate(struct guest *g)
     uint64_t end = g->memory * MIB, large = 2 * MIB;
 
     if ( !populate(g, 0, LOW_END, 0) || !populate(g, HIGH_START, large, 0) || !populate(g, large, end, LARGE) ||
-         !populate(g, end - end % large, end, 0) || (g->acpi && !populate(g, ACPI_AT, ACPI_AT + PAGE_SIZE, 0)) )
+         !populate(g, end - end % large, end, 0) || !populate(g, ACPI_AT, ACPI_AT + PAGE_SIZE, 0) )
         return false;
 
     for ( unsigned int i = 0; i < of_domain.map.nr_entries; i++ )

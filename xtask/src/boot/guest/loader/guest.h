@@ -49,9 +49,8 @@ struct guest {
     bool q35;               /* has the MCH */
     bool hvm;               /* has what HVM domains have emulated */
     uint64_t pciexbar;      /* what its register holds at first */
-    bool acpi;
     bool firmware_bars;     /* BARs are placed by the guest, once */
-    bool refusals;          /* what Xen must refuse is tried first */
+    bool refusals;          /* what Xen must refuse is tried */
     const char *kernel, *initrd, *command_line;
     struct device devices[MAX_DEVICES];
     unsigned int nr_devices;
@@ -95,12 +94,8 @@ void record(struct records *all, uint16_t type, const void *content, size_t size
 bool records_load(domid_t domain, struct records *all);
 /* Writes the record of the domain's MCH to a file. */
 bool mch_save(domid_t domain, const char *name);
-/* Gives a domain that has not run that record; or tries to, spoiled in several ways, each of which Xen has to refuse. */
+/* Gives a domain that has not run that record; or tries to, spoiled in several ways, each of which Xen has to refuse (`spoiled`). */
 bool mch_restore(domid_t domain, const char *name, bool spoil);
-
-/* denials.c: tries what has to be refused of a domain with the MCH, and prints `refused WHAT`; before and after it runs. */
-bool denials_before(const struct guest *g);
-bool denials_after(const struct guest *g);
 
 /* device.c */
 /* Does an operation of vpci_domctl.h on a domain. False with errno set. */
@@ -114,14 +109,16 @@ bool guest_add_device(struct guest *g, struct device *device);
 bool device_audit(domid_t domain, uint32_t host);
 /* Gives a device that nobody has back to dom0. */
 bool device_release(uint32_t host);
-/* XEN_DOMCTL_vpci. Says nothing. */
-bool vpci_domctl(domid_t domain, struct xen_domctl_vpci *vpci);
 /* [SSSS:]BB:DD.F */
 bool parse_sbdf(const char *text, uint32_t *sbdf);
 const char *show_sbdf(uint32_t sbdf);
 
-/* refusals.c: prints `check place NAME ok|fail DETAIL` for what Xen has to refuse to place. */
+/* What Xen has to refuse is tried, and told by `expect` in xen.h. */
+/* refusals.c: to place a device (`place`), and that nothing is left of it (`unplace`). */
 void device_refusals(domid_t domain, uint32_t host);
+/* q35_refusals.c: about the MCH and servers (`q35`), before the guest runs and after. */
+void q35_refusals(const struct guest *g);
+void q35_refusals_after(const struct guest *g);
 
 /* nvme.c: has the NVMe controller with this device file leave queues to virtual functions when it is reset, gives one its own,
  * and has it go online. */

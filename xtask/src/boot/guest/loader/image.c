@@ -55,7 +55,7 @@ static bool in_ram(const struct guest *g, uint64_t at, uint64_t size)
     uint64_t end = g->memory * MIB;
 
     return (at < LOW_END && size <= LOW_END - at) || (at >= HIGH_START && at < end && size <= end - at) ||
-           (g->acpi && at == ACPI_AT && size <= PAGE_SIZE);
+           (at == ACPI_AT && size <= PAGE_SIZE);
 }
 
 /* Copies to guest memory, or clears it where `from` is NULL. */
@@ -301,6 +301,8 @@ static bool load_initrd(struct guest *g, uint64_t kernel_end, uint64_t top, stru
 bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
 {
     uint64_t top = g->memory * MIB - PAGE_SIZE, kernel_end = 0;
+    uint8_t tables[PAGE_SIZE];
+    size_t acpi;
     struct {
         struct hvm_start_info info;
         struct hvm_modlist_entry module;
@@ -337,20 +339,15 @@ bool guest_load(struct guest *g, uint32_t *entry, uint32_t *start_info)
         if ( !load_initrd(g, kernel_end, top, &page.module) )
             return false;
     }
-    if ( g->acpi )
+    page.info.rsdp_paddr = ACPI_AT;
+    acpi = acpi_build(tables, sizeof(tables), g);
+    if ( !acpi )
     {
-        uint8_t tables[PAGE_SIZE];
-        size_t size = acpi_build(tables, sizeof(tables), g);
-
-        page.info.rsdp_paddr = ACPI_AT;
-        if ( !size )
-        {
-            errno = ENOSPC;
-            return failed("building the ACPI tables");
-        }
-        if ( !guest_copy(g, ACPI_AT, tables, size) )
-            return false;
+        errno = ENOSPC;
+        return failed("building the ACPI tables");
     }
+    if ( !guest_copy(g, ACPI_AT, tables, acpi) )
+        return false;
     *start_info = top;
 
     return guest_copy(g, top, &page, sizeof(page));

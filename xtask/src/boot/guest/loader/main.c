@@ -24,8 +24,7 @@ static int usage(void)
           "    --show OFFSET:MASK       of the device before, these bits of a dword of its own (hexadecimal); may be repeated\n"
           "    --vpd FILE               of the device before, its vital product data\n"
           "    --firmware-bars          the guest places the BARs\n"
-          "    --refusals               tries first what Xen must refuse to place\n"
-          "    --no-acpi                no ACPI tables\n"
+          "    --refusals               tries what Xen must refuse: to place, and about the MCH and servers\n"
           "    --no-vpci                no vPCI\n"
           "    --q35                    the MCH of a Q35 machine\n"
           "    --pciexbar VALUE         what its register holds at first: where the ECAM window is; none if not given\n"
@@ -34,7 +33,6 @@ static int usage(void)
           "    --kill                   takes it away as soon as it waits for something\n"
           "    --meanwhile COMMAND      runs a shell's command before it is taken away\n"
           "    --paused                 does not let it run yet\n"
-          "    --denials                tries before and after what Xen has to refuse about the MCH and servers\n"
           "    --save FILE              with --kill: writes the state of its MCH first\n"
           "    --restore FILE           gives it an MCH with that state\n"
           "    --spoil                  not the state itself, but spoiled in several ways, which Xen has to refuse\n"
@@ -115,7 +113,7 @@ struct options {
     struct guest guest;
     const char *meanwhile;
     unsigned long seconds;
-    bool kill, paused, denials, spoil;
+    bool kill, paused, spoil;
     const char *save, *restore;         /* files with the MCH's state */
 };
 
@@ -132,7 +130,6 @@ static bool parse(int argc, char **argv, struct options *o)
         { "vpd", required_argument, NULL, 'V' },
         { "firmware-bars", no_argument, NULL, 'f' },
         { "refusals", no_argument, NULL, 'R' },
-        { "no-acpi", no_argument, NULL, 'A' },
         { "no-vpci", no_argument, NULL, 'P' },
         { "q35", no_argument, NULL, 'Q' },
         { "pciexbar", required_argument, NULL, 'E' },
@@ -141,7 +138,6 @@ static bool parse(int argc, char **argv, struct options *o)
         { "kill", no_argument, NULL, 'K' },
         { "meanwhile", required_argument, NULL, 'M' },
         { "paused", no_argument, NULL, 'p' },
-        { "denials", no_argument, NULL, 'D' },
         { "save", required_argument, NULL, 'S' },
         { "restore", required_argument, NULL, 'T' },
         { "spoil", no_argument, NULL, 'X' },
@@ -153,7 +149,7 @@ static bool parse(int argc, char **argv, struct options *o)
     int which;
 
     *o = (struct options) {
-        .guest = { .memory = 32, .vpci = true, .acpi = true, .command_line = "", .next_bar = HOLE_START },
+        .guest = { .memory = 32, .vpci = true, .command_line = "", .next_bar = HOLE_START },
         .seconds = 60,
     };
     while ( good && (which = getopt_long(argc, argv, "", known, NULL)) != -1 )
@@ -171,7 +167,6 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'V': good = g->nr_devices && file_open(optarg, &g->devices[g->nr_devices - 1].vpd); break;
         case 'f': g->firmware_bars = true; break;
         case 'R': g->refusals = true; break;
-        case 'A': g->acpi = false; break;
         case 'P': g->vpci = false; break;
         case 'Q': g->q35 = true; break;
         case 'E': good = number(optarg, 0, ~0UL, &g->pciexbar); break;
@@ -179,7 +174,6 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'K': o->kill = true; break;
         case 'M': o->meanwhile = optarg; break;
         case 'p': o->paused = true; break;
-        case 'D': o->denials = true; break;
         case 'S': o->save = optarg; break;
         case 'T': o->restore = optarg; break;
         case 'X': o->spoil = true; break;
@@ -239,8 +233,8 @@ static bool start(struct options *o)
     for ( unsigned int i = 0; i < g->nr_devices; i++ )
         if ( !guest_add_device(g, &g->devices[i]) )
             return false;
-    if ( o->denials && !denials_before(g) )
-        return false;
+    if ( g->refusals && g->q35 )
+        q35_refusals(g);
     if ( o->restore && !mch_restore(g->domain, o->restore, o->spoil) )
         return false;
 
@@ -274,7 +268,9 @@ static int run(int argc, char **argv, bool whole)
     good = good && (o.kill ? domain_idle(g->domain, o.seconds) : ended(g->domain, o.seconds));
     if ( good && o.meanwhile && system(o.meanwhile) )
         good = failed("running the command");
-    good = good && (!o.save || mch_save(g->domain, o.save)) && (!o.denials || denials_after(g));
+    good = good && (!o.save || mch_save(g->domain, o.save));
+    if ( good && g->refusals && g->q35 )
+        q35_refusals_after(g);
     for ( unsigned int i = 0; g->exists && whole && i < g->nr_devices; i++ )
         device_audit(g->domain, g->devices[i].host);
     if ( g->exists && !domain_destroy(g->domain) )

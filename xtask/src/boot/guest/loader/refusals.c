@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /* What Xen must refuse to place, and that nothing is left of it: see vpci_domctl.h. */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "guest.h"
 
@@ -70,9 +67,8 @@ static void try(const struct attempt *attempt, domid_t domain, uint32_t host)
         found = errno;
     if ( !unplace(domain, host) )
         left = errno;
-    printf("check place %s %s %s, then %s\n", attempt->name,
-           found == attempt->error && left == (attempt->error ? ENOENT : 0) ? "ok" : "fail", strerrorname_np(found),
-           strerrorname_np(left));
+    expect("place", attempt->name, found, attempt->error);
+    expect("unplace", attempt->name, left, attempt->error ? ENOENT : 0);
 }
 
 void device_refusals(domid_t domain, uint32_t host)

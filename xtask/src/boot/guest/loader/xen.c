@@ -71,6 +71,13 @@ bool failed(const char *what, ...)
     return false;
 }
 
+void expect(const char *subject, const char *name, int found, int wanted)
+{
+    const char *error = found ? strerrorname_np(found) : "done";
+
+    printf("check %s %s %s %s\n", subject, name, found == wanted ? "ok" : "fail", error ? error : "unknown");
+}
+
 void xen_open(void)
 {
     driver = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC);

@@ -48,4 +48,7 @@ void xen_unmap(void *mapped, size_t count);
 /* Prints `failed WHAT: NAME (text)` for errno. Always false. */
 bool failed(const char *what, ...) __attribute__((format(printf, 1, 2)));
 
+/* Prints `check SUBJECT NAME ok|fail FOUND` for a try that has to end with the errno `wanted`, or with 0 if it has to succeed. */
+void expect(const char *subject, const char *name, int found, int wanted);
+
 #endif
