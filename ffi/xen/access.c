@@ -220,6 +220,11 @@ bool vpci_process_pending(struct vcpu *v)
     return false;
 }
 
+bool vpci_p2m_is_locked(const struct domain *d)
+{
+    return p2m_get_hostp2m(d)->lock.locker == smp_processor_id();
+}
+
 /* The device that a trapped page belongs to. The domain's lock is held. */
 static struct vpci_device *find_page(const struct domain *d,
                                      unsigned long addr)
@@ -251,11 +256,7 @@ static int cf_check msix_check(struct vcpu *v, unsigned long addr)
     struct domain *d = v->domain;
     bool found;
 
-    /*
-     * A nested page fault asks twice: first without locks, then, having been told that the page is not ours, once more
-     * with the p2m locked. Whoever changes a mapping locks the p2m inside pci_lock, so that must not be taken here.
-     */
-    if ( p2m_get_hostp2m(d)->lock.locker == smp_processor_id() )
+    if ( vpci_p2m_is_locked(d) )
         return false;
 
     read_lock(&d->pci_lock);

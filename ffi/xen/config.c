@@ -36,8 +36,8 @@ static bool is_mapped(uint64_t addr)
 }
 
 /*
- * The function and register at a port or a physical address, for the running domain @d. The MCH's lock is a leaf: a
- * nested page fault asks with the p2m locked, inside which pci_lock must not be taken.
+ * The function and register at a port or a physical address, for the running domain @d. There is none while the p2m is
+ * locked: who finds one takes pci_lock.
  */
 static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
                    pci_sbdf_t *sbdf, uint32_t *reg)
@@ -45,7 +45,7 @@ static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
     struct vpci_domain *vd = vpci_domain(d);
     bool found;
 
-    if ( !vd )
+    if ( !vd || vpci_p2m_is_locked(d) )
         return false;
 
     if ( type == IOREQ_TYPE_PIO )

@@ -99,6 +99,13 @@ bool vpci_config_read(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
 bool vpci_config_write(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
                        unsigned int len, uint64_t data);
 
+/*
+ * Whether this CPU has the domain's p2m locked. A nested page fault asks the handlers first without locks; then, if the
+ * page is nobody's, the whole instruction is emulated with the p2m locked, and any of its operands, or what another vCPU
+ * has done since, can lead here. Whoever changes a mapping locks the p2m inside pci_lock, so that must not be taken then.
+ */
+bool vpci_p2m_is_locked(const struct domain *d);
+
 /* Registers the domain's handler for MSI-X pages, unless it has it: handlers cannot be taken back. */
 void vpci_watch_pages(struct vpci_domain *vd);
 
