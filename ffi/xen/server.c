@@ -19,12 +19,11 @@ static int claim(struct domain *d, unsigned int id, uint64_t start,
     struct vpci_domain *vd;
     int rc = 0;
 
-    if ( end > UINT32_MAX )
-        return -EINVAL;
-
     write_lock(&d->pci_lock);
     vd = vpci_domain(d);
-    if ( vd )
+    if ( vd && end > UINT32_MAX )
+        rc = -EINVAL;
+    else if ( vd )
         while ( (rc = rvpci_claim(vd->core, start, end, id)) == -ENOSPC &&
                 !(rc = vpci_grow(vd)) )
             continue;
