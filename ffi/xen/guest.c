@@ -50,6 +50,7 @@ static int find_free(const struct vpci_domain *vd, uint32_t *guest)
 int vpci_add_placement(struct vpci_domain *vd, struct vpci_placement *place,
                        struct vpci_placement *old)
 {
+    struct rvpci_device *core;
     int rc = 0;
 
     if ( old )
@@ -57,6 +58,8 @@ int vpci_add_placement(struct vpci_domain *vd, struct vpci_placement *place,
 
     if ( place->guest == VPCI_FIRST_FREE )
         rc = find_free(vd, &place->guest);
+    else if ( rvpci_find(vd->core, place->guest, &core) != RVPCI_OWNER_DEFAULT )
+        rc = -EEXIST;
     if ( !rc )
         rc = reserve(vd, place);
     if ( rc )
