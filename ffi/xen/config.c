@@ -145,8 +145,9 @@ bool vpci_is_config(const struct domain *d, const ioreq_t *p)
     pci_sbdf_t sbdf;
     uint32_t reg;
 
-    return (p->type != IOREQ_TYPE_PIO || (p->addr & ~3UL) == 0xcfc) &&
-           decode(d, p->type, p->addr, &sbdf, &reg);
+    return p->type == IOREQ_TYPE_PIO
+           ? (p->addr & ~3UL) == 0xcfc && vpci_domain(d)
+           : decode(d, p->type, p->addr, &sbdf, &reg);
 }
 
 bool vpci_config_ioreq(const struct domain *d, const ioreq_t *p,
@@ -157,8 +158,16 @@ bool vpci_config_ioreq(const struct domain *d, const ioreq_t *p,
 
     ASSERT(d == current->domain);
 
+    if ( !decode(d, p->type, p->addr, &sbdf, &reg) )
+    {
+        /* CONFIG_DATA is a port like any other then. If it is ECAM, the window has moved since. */
+        *type = XEN_DMOP_IO_RANGE_PORT;
+        *addr = p->addr;
+
+        return p->type == IOREQ_TYPE_PIO;
+    }
+
     if ( p->count != 1 || p->data_is_ptr ||
-         !decode(d, p->type, p->addr, &sbdf, &reg) ||
          !vpci_may_forward(current->domain, sbdf, reg, p->size) )
         return false;
 

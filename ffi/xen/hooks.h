@@ -39,7 +39,7 @@ int vpci_remove_range(struct domain *d, unsigned int id, unsigned int type,
 /* Server @id is there no more, or a new one: it has nothing. */
 void vpci_remove_server(struct domain *d, unsigned int id);
 
-/* Whether @p, of the running domain @d, reaches configuration space. */
+/* Whether @p, of the running domain @d, reaches configuration space, or a port that does when CF8 says so. */
 bool vpci_is_config(const struct domain *d, const struct ioreq *p);
 
 /* What a server is to be asked then. False if none can be. */
