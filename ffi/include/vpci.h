@@ -115,6 +115,11 @@
 #define RVPCI_VPD 4
 
 /**
+ * `rvpci_mch_decode`: no configuration space.
+ */
+#define RVPCI_NO_POSITION UINT32_MAX
+
+/**
  * `rvpci_device_info.bar`: the guest shall not have it.
  */
 #define RVPCI_NO_ADDRESS UINT64_MAX
@@ -974,19 +979,17 @@ uint32_t rvpci_mch_read(const struct rvpci_mch *mch,
 void rvpci_mch_write(struct rvpci_mch *mch, uint32_t offset, uint32_t bytes, uint32_t value);
 
 /**
- * Whether the guest physical `address` is in the ECAM window, and if so, the function that it belongs to and the offset,
- * below 0x1000, in `*sbdf` and `*offset`. Addresses from FEC00000 to FFFFFFFF never are.
+ * Where `address` is in the ECAM window, if it is decoded now: the function (`sbdf`) in bits 27:12, the byte offset of its
+ * register in bits 11:0. Else `RVPCI_NO_POSITION`.
  *
  * Lock: the MCH's. Work: constant.
  *
  * # Safety
  *
- * `mch` is an MCH; `sbdf` and `offset` may be written.
+ * `mch` is an MCH.
  */
-bool rvpci_mch_decode(const struct rvpci_mch *mch,
-                      uint64_t address,
-                      uint32_t *sbdf,
-                      uint32_t *offset);
+uint32_t rvpci_mch_decode(const struct rvpci_mch *mch,
+                          uint64_t address);
 
 /**
  * The ECAM window as it is now, in `*window`.

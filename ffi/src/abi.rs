@@ -55,6 +55,9 @@ pub const RVPCI_BARS_BY_FIRMWARE: u32 = 2;
 /// `rvpci_device_info.flags`: the guest has vital product data, out of the host's cache.
 pub const RVPCI_VPD: u32 = 4;
 
+/// `rvpci_mch_decode`: no configuration space.
+pub const RVPCI_NO_POSITION: u32 = u32::MAX;
+
 /// `rvpci_device_info.bar`: the guest shall not have it.
 pub const RVPCI_NO_ADDRESS: u64 = u64::MAX;
 

@@ -187,7 +187,7 @@ pub unsafe extern "C" fn rvpci_set_owner(domain: *mut rvpci_domain, sbdf: u32, o
         RVPCI_OWNER_MCH if cfg!(feature = "q35") => Owner::HostBridge,
         _ => return -EINVAL,
     };
-    let is_taken = |slot: &Slot| matches!(slot.kind(), Kind::Function | Kind::Server);
+    let is_taken = |slot: &Slot| slot.kind() == Kind::Function || slot.kind().is_server();
     if vpci::find_slot(domain.slots, sbdf).is_some_and(is_taken) {
         return DomainError::Taken.errno();
     }
@@ -219,11 +219,7 @@ pub unsafe extern "C" fn rvpci_find(
     let Some(slot) = vpci::find_slot(slots, Sbdf(sbdf)) else { return RVPCI_OWNER_DEFAULT };
     // SAFETY: the caller promises a place to write to.
     unsafe { device.write(device::from_handle(slot.handle())) };
-    let kind = slot.kind() as u32; // CAST: the discriminants are RVPCI_OWNER_*.
-    match slot.owner() {
-        Owner::Server(server) if cfg!(feature = "q35") => kind + server.number(),
-        _ => kind,
-    }
+    slot.kind() as u32 // CAST: the discriminants are RVPCI_OWNER_*.
 }
 
 /// The device whose MSI-X table or PBA shares a page with the guest physical `address`, or NULL.

@@ -5,7 +5,7 @@ use q35::{Image, ImageError, Info, InfoError, Mch};
 use static_assertions::{const_assert, const_assert_eq};
 use zerocopy::IntoBytes;
 
-use crate::abi::{EINVAL, Errno, RVPCI_MCH_IMAGE, rvpci_mch_info, rvpci_mch_window};
+use crate::abi::{EINVAL, Errno, RVPCI_MCH_IMAGE, RVPCI_NO_POSITION, rvpci_mch_info, rvpci_mch_window};
 
 /// An MCH, function 00:00.0 of a domain.
 pub struct rvpci_mch {
@@ -130,29 +130,18 @@ pub unsafe extern "C" fn rvpci_mch_write(mch: *mut rvpci_mch, offset: u32, bytes
     }
 }
 
-/// Whether the guest physical `address` is in the ECAM window, and if so, the function that it belongs to and the offset,
-/// below 0x1000, in `*sbdf` and `*offset`. Addresses from FEC00000 to FFFFFFFF never are.
+/// Where `address` is in the ECAM window, if it is decoded now: the function (`sbdf`) in bits 27:12, the byte offset of its
+/// register in bits 11:0. Else `RVPCI_NO_POSITION`.
 ///
 /// Lock: the MCH's. Work: constant.
 ///
 /// # Safety
 ///
-/// `mch` is an MCH; `sbdf` and `offset` may be written.
+/// `mch` is an MCH.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_mch_decode(
-    mch: *const rvpci_mch,
-    address: u64,
-    sbdf: *mut u32,
-    offset: *mut u32,
-) -> bool {
+pub unsafe extern "C" fn rvpci_mch_decode(mch: *const rvpci_mch, address: u64) -> u32 {
     // SAFETY: the caller promises an MCH and holds its lock.
-    let window = unsafe { shared(mch) }.window();
-    let Some((function, register)) = window.and_then(|window| window.decode(address)) else { return false };
-    // SAFETY: the caller promises a place to write to.
-    unsafe { sbdf.write(function.0) };
-    // SAFETY: likewise.
-    unsafe { offset.write(u32::from(register)) };
-    true
+    unsafe { shared(mch) }.position(address).unwrap_or(RVPCI_NO_POSITION)
 }
 
 /// The ECAM window as it is now, in `*window`.

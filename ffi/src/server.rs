@@ -7,7 +7,7 @@ use vpci::{Kind, Server};
 use crate::abi::{EINVAL, Errno, RVPCI_OWNER_SERVER};
 use crate::domain::{self, rvpci_domain};
 
-const_assert_eq!(RVPCI_OWNER_SERVER, Kind::Server as u32);
+const_assert_eq!(RVPCI_OWNER_SERVER, Kind::Server0 as u32);
 
 /// Makes the device-model server `server`, 0 to 7, the owner of the functions `first` to `last`: of all or of none.
 ///

@@ -43,7 +43,7 @@ static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
                    pci_sbdf_t *sbdf, uint32_t *reg)
 {
     struct vpci_domain *vd = vpci_domain(d);
-    bool found;
+    uint32_t at;
 
     if ( !vd || vpci_p2m_is_locked(d) )
         return false;
@@ -56,10 +56,16 @@ static bool decode(const struct domain *d, uint8_t type, uint64_t addr,
         return false;
 
     spin_lock(&vd->mch_lock);
-    found = rvpci_mch_decode(vd->mch, addr, &sbdf->sbdf, reg);
+    at = rvpci_mch_decode(vd->mch, addr);
     spin_unlock(&vd->mch_lock);
 
-    return found && !is_mapped(addr);
+    if ( at == RVPCI_NO_POSITION || is_mapped(addr) )
+        return false;
+
+    sbdf->sbdf = at >> 12;
+    *reg = at & (PCI_CFG_SPACE_EXP_SIZE - 1);
+
+    return true;
 }
 
 static bool cf_check config_accept(const struct hvm_io_handler *handler,

@@ -143,6 +143,13 @@ impl Mch {
         self.window.window()
     }
 
+    /// What [`Window::decode`] finds of the window that there is, in one number: the function in bits 27:12, the byte offset
+    /// in bits 11:0.
+    #[inline]
+    pub fn position(&self, address: u64) -> Option<u32> {
+        self.window.position(address)
+    }
+
     /// How many writes made a window that lies, in part, over RAM or from FEC00000 to 4 GiB: what is there is not
     /// decoded. It saturates.
     pub fn overlaps(&self) -> u32 {

@@ -111,7 +111,21 @@ pub(crate) struct InForce {
     decoded: u32,
 }
 
+/// Where `address` is in a window: the function in bits 27:12, the byte offset in bits 11:0.
+#[inline]
+const fn position(base: u64, decoded: u32, address: u64) -> Option<u32> {
+    let offset = address.wrapping_sub(base);
+    // CAST: widening, and then bits 27:0 are left.
+    if offset < decoded as u64 { Some(offset as u32) } else { None }
+}
+
 impl InForce {
+    /// [`position`]; `None` if there is no window.
+    #[inline]
+    pub(crate) const fn position(&self, address: u64) -> Option<u32> {
+        position(self.base, self.decoded, address)
+    }
+
     /// The window.
     #[inline]
     pub(crate) const fn window(&self) -> Option<Window> {

@@ -327,7 +327,7 @@ fn a_claim_has_every_address_of_its_range() {
     assert_eq!(tables.owner(0x31), Owner::Default);
     assert_eq!(tables.owners, 10);
     let slot = find_slot(&tables.slots, Sbdf(0x29)).unwrap();
-    assert_eq!((slot.kind(), slot.handle(), slot.function()), (Kind::Server, Handle(7), None));
+    assert_eq!((slot.kind(), slot.handle(), slot.function()), (Kind::Server7, Handle(0), None));
 }
 
 #[test]

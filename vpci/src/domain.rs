@@ -61,8 +61,44 @@ pub enum Kind {
     Hidden = 3,
     /// [`Owner::HostBridge`].
     HostBridge = 4,
-    /// [`Owner::Server`]: a number above [`Server`]'s.
-    Server = 8,
+    /// [`Owner::Server`], of server 0.
+    Server0 = 8,
+    /// Of server 1.
+    Server1,
+    /// Of server 2.
+    Server2,
+    /// Of server 3.
+    Server3,
+    /// Of server 4.
+    Server4,
+    /// Of server 5.
+    Server5,
+    /// Of server 6.
+    Server6,
+    /// Of server 7.
+    Server7,
+}
+
+impl Kind {
+    /// A server's.
+    const fn server(Server(number): Server) -> Self {
+        match number {
+            0 => Self::Server0,
+            1 => Self::Server1,
+            2 => Self::Server2,
+            3 => Self::Server3,
+            4 => Self::Server4,
+            5 => Self::Server5,
+            6 => Self::Server6,
+            _ => Self::Server7,
+        }
+    }
+
+    /// Whether it is a server's.
+    #[must_use]
+    pub const fn is_server(self) -> bool {
+        self as u8 >= Self::Server0 as u8 // CAST: the discriminants.
+    }
 }
 
 /// A place in the table of owners.
@@ -89,7 +125,7 @@ impl Slot {
         self.kind
     }
 
-    /// The handle of a function, the number of a server; 0 for any other owner.
+    /// The handle of a function; 0 for any other owner.
     #[must_use]
     pub const fn handle(&self) -> Handle {
         Handle(self.handle)
@@ -104,7 +140,7 @@ impl Slot {
             Kind::ReadOnly => Owner::ReadOnly,
             Kind::Hidden => Owner::Hidden,
             Kind::HostBridge => Owner::HostBridge,
-            Kind::Server => Owner::Server(Server(self.handle as u8)), // CAST: below 8.
+            server => Owner::Server(Server(server as u8 - Kind::Server0 as u8)), // CAST: the discriminants.
         }
     }
 }
@@ -231,7 +267,7 @@ impl Domain<'_> {
             Owner::ReadOnly => (Kind::ReadOnly, 0),
             Owner::Hidden => (Kind::Hidden, 0),
             Owner::HostBridge => (Kind::HostBridge, 0),
-            Owner::Server(Server(number)) => (Kind::Server, u64::from(number)),
+            Owner::Server(server) => (Kind::server(server), 0),
         };
         self.set(sbdf, kind, handle)
     }
