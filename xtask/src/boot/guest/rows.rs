@@ -86,7 +86,7 @@ const ROWS: &[Row] = &[
         devices: AHCI,
         system: System::Tiny("role=guest shows=90:40"),
         options: "--vpd /vpd --show 90:ff --refusals",
-        checks: &[&["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd"]],
+        checks: &[&["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd", "slot-taken"]],
         refused: &["hidden-write"],
         ..TINY
     },

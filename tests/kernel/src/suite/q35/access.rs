@@ -90,6 +90,9 @@ pub(super) fn across(window: Window) -> Result<u32, Fault> {
     Ok(count)
 }
 
+/// An address that has no memory and no device.
+const NOWHERE: u64 = 0xfeb0_0000;
+
 /// String instructions do the same as the single accesses that they are made of.
 pub(super) fn strings(window: Window, buffer: Dma) -> Result<u32, Fault> {
     const COUNT: u64 = 16;
@@ -113,13 +116,19 @@ pub(super) fn strings(window: Window, buffer: Dma) -> Result<u32, Fault> {
         ensure(found == value, "a string of writes differs", found)?;
         PORTS.write(BRIDGE, 0x90 + offset as u16, 4, 0);
     }
+    // From where nothing is: Xen emulates this as a whole with the p2m locked, where configuration space is out of reach.
+    PORTS.write(BRIDGE, SCRATCHPAD, 4, PAM[0].1);
+    memory::copy_string(NOWHERE, place(window.base, BRIDGE, SCRATCHPAD), 1, 4);
+    let found = PORTS.read(BRIDGE, SCRATCHPAD, 4);
+    ensure(found == PAM[0].1, "configuration space was reached from a hole", found)?;
+    PORTS.write(BRIDGE, SCRATCHPAD, 4, 0);
     // The data port, one register again and again.
     cpu::port_write(CONFIG_ADDRESS, 4, selector(BRIDGE, 0));
     cpu::port_read_string(CONFIG_DATA, buffer.address(), 4);
     for offset in [0, 4, 8, 12] {
         ensure(buffer.get(offset) == super::IDS, "a string from the data port differs", buffer.get(offset))?;
     }
-    Ok(4)
+    Ok(5)
 }
 
 /// Only dwords at 0xCF8 are the address, which reads back as written; what is not of an address does not count.

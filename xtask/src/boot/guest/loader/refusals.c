@@ -71,8 +71,32 @@ static void try(const struct attempt *attempt, domid_t domain, uint32_t host)
     expect("unplace", attempt->name, left, attempt->error ? ENOENT : 0);
 }
 
+/* Nothing is at function 0 of this slot, or can be there twice. */
+#define SLOT (9 << 3)
+
+/* Two devices in one place: dom0's host bridge, which is only named here, and the guest's. */
+static void try_slot_twice(domid_t domain, uint32_t host)
+{
+    struct xen_domctl_vpci op = { .op = VPCI_DOMCTL_place, .guest_sbdf = SLOT };
+    uint32_t both[] = { host, 0 };
+    int found[2];
+
+    for ( unsigned int i = 0; i < VPCI_DOMCTL_BARS; i++ )
+        op.bar[i] = VPCI_NO_ADDRESS;
+    for ( unsigned int i = 0; i < 2; i++ )
+    {
+        op.machine_sbdf = both[i];
+        found[i] = vpci_domctl(domain, &op) ? 0 : errno;
+    }
+    expect("place", "slot", found[0], 0);
+    expect("place", "slot-taken", found[1], EEXIST);
+    expect("unplace", "slot-taken", unplace(domain, both[1]) ? 0 : errno, ENOENT);
+    expect("unplace", "slot", unplace(domain, both[0]) ? 0 : errno, 0);
+}
+
 void device_refusals(domid_t domain, uint32_t host)
 {
     for ( unsigned int i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++ )
         try(&attempts[i], domain, host);
+    try_slot_twice(domain, host);
 }
