@@ -1,6 +1,5 @@
 //! The MCH of a Q35 machine: its registers, the ECAM window, and its image.
 
-use capabilities::Access;
 use q35::{Image, ImageError, Info, InfoError, Mch};
 use static_assertions::{const_assert, const_assert_eq};
 use zerocopy::IntoBytes;
@@ -102,12 +101,7 @@ pub unsafe extern "C" fn rvpci_mch_init(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, bytes: u32) -> u32 {
     // SAFETY: the caller promises an MCH and holds its lock.
-    let mch = unsafe { shared(mch) };
-    match Access::aligned(offset, bytes) {
-        [Some(low), Some(high)] => mch.read(low) | mch.read(high) << 8,
-        [Some(whole), None] => mch.read(whole),
-        _ => u32::MAX,
-    }
+    unsafe { shared(mch) }.read_within(offset, bytes)
 }
 
 /// Writes likewise; dropped where nothing can be written. The ECAM window may be another one after it.
@@ -120,14 +114,7 @@ pub unsafe extern "C" fn rvpci_mch_read(mch: *const rvpci_mch, offset: u32, byte
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_mch_write(mch: *mut rvpci_mch, offset: u32, bytes: u32, value: u32) {
     // SAFETY: the caller promises an MCH and holds its lock.
-    let mch = unsafe { exclusive(mch) };
-    let [low, high] = Access::aligned(offset, bytes);
-    if let Some(access) = low {
-        mch.write(access, value);
-    }
-    if let Some(access) = high {
-        mch.write(access, value >> 8);
-    }
+    unsafe { exclusive(mch) }.write_within(offset, bytes, value);
 }
 
 /// Where `address` is in the ECAM window, if it is decoded now: the function (`sbdf`) in bits 27:12, the byte offset of its

@@ -137,6 +137,26 @@ impl Mch {
         }
     }
 
+    /// Reads `bytes`, 1, 2 or 4 within one dword, at `offset`, which need not be aligned. All ones for any other access.
+    pub fn read_within(&self, offset: u32, bytes: u32) -> u32 {
+        match Access::aligned(offset, bytes) {
+            [Some(low), Some(high)] => self.read(low) | self.read(high) << 8,
+            [Some(whole), None] => self.read(whole),
+            _ => u32::MAX,
+        }
+    }
+
+    /// Writes likewise; any other access is dropped.
+    pub fn write_within(&mut self, offset: u32, bytes: u32, value: u32) {
+        let [low, high] = Access::aligned(offset, bytes);
+        if let Some(access) = low {
+            self.write(access, value);
+        }
+        if let Some(access) = high {
+            self.write(access, value >> 8);
+        }
+    }
+
     /// What is decoded as ECAM now.
     #[inline]
     pub fn window(&self) -> Option<Window> {

@@ -2,7 +2,7 @@
 //! `CONFIG_DATA`, and through the ECAM window.
 
 use crate::mch::Bridge;
-use capabilities::{Access, Sbdf};
+use capabilities::Sbdf;
 use q35::{Info, InfoError, Mch};
 
 /// `CONFIG_ADDRESS`.
@@ -72,24 +72,16 @@ impl Chipset {
     }
 
     fn read(&self, there: Option<(Sbdf, u16)>, bytes: u32) -> u32 {
-        match Self::route(there, bytes) {
-            [Some(low), Some(high)] => self.mch.read(low) | self.mch.read(high) << 8,
-            [Some(whole), None] => self.mch.read(whole),
-            _ => u32::MAX >> (32 - 8 * bytes),
+        let all = u32::MAX >> (32 - 8 * bytes);
+        match there {
+            Some((Sbdf(0), offset)) => self.mch.read_within(u32::from(offset), bytes) & all,
+            _ => all,
         }
     }
 
     fn write(&mut self, there: Option<(Sbdf, u16)>, bytes: u32, value: u32) {
-        for (access, shift) in Self::route(there, bytes).into_iter().flatten().zip([0, 8]) {
-            self.mch.write(access, value >> shift);
-        }
-    }
-
-    /// The access as aligned ones, if it is one to the MCH.
-    fn route(there: Option<(Sbdf, u16)>, bytes: u32) -> [Option<Access>; 2] {
-        match there {
-            Some((Sbdf(0), offset)) => Access::aligned(u32::from(offset), bytes),
-            _ => [None, None],
+        if let Some((Sbdf(0), offset)) = there {
+            self.mch.write_within(u32::from(offset), bytes, value);
         }
     }
 }

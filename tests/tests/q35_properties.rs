@@ -142,6 +142,31 @@ fn bytes_in_any_order_are_the_dword() {
 
 /// The two halves of PCIEXBAR, in either order, with or without disabling first.
 #[test]
+fn what_is_within_a_dword_is_its_bytes() {
+    let mut random = Random::new(23);
+    let mut bridge = Bridge::new(&INFO);
+    for _ in 0..20_000 {
+        let (offset, bytes) = (random.below(0x104), random.pick(&[1, 2, 4]));
+        let value = value(&mut random);
+        let before = image(&bridge);
+        let mut expected = Bridge::new(&INFO);
+        expected.0.restore(&before).unwrap();
+        bridge.0.write_within(offset, bytes, value);
+        let inside = offset % 4 + bytes <= 4;
+        for byte in (0..bytes).filter(|_| inside && offset < 0x100) {
+            expected.write(u16::try_from(offset + byte).unwrap(), 1, value >> (8 * byte) & 0xff);
+        }
+        // How often a window overlapped is counted for each write.
+        for at in 0..0x100 {
+            assert_eq!(bridge.read(at, 1), expected.read(at, 1), "{at:#x} after {bytes} at {offset:#x}");
+        }
+        let single = |byte: u32| bridge.read(u16::try_from(offset + byte).unwrap(), 1) << (8 * byte);
+        let wanted = if inside { (0..bytes).fold(0, |all, byte| all | single(byte)) } else { u32::MAX };
+        assert_eq!(bridge.0.read_within(offset, bytes), wanted, "{bytes} at {offset:#x}");
+    }
+}
+
+#[test]
 fn halves_of_pciexbar_in_any_order() {
     let mut random = Random::new(5);
     for _ in 0..5_000 {

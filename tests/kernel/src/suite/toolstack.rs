@@ -91,97 +91,24 @@ const FIRST: usize = 3;
 
 const HOSTILE: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
 
+const PLAN: Plan =
+    Plan { name: "", class: NVME, command_line: "role=guest", vcpus: 1, pciexbar: 0, end: 0, refused: &[] };
+
+const ABUSES: Plan = Plan { command_line: "role=guest hostile", refused: HOSTILE, ..PLAN };
+
+const DIES: Plan = Plan { command_line: "role=guest die", end: 3, ..PLAN };
+
 const PLANS: &[Plan] = &[
-    Plan {
-        name: "nvme",
-        class: NVME,
-        command_line: "role=guest hostile hammer",
-        vcpus: 2,
-        pciexbar: 0,
-        end: 0,
-        refused: HOSTILE,
-    },
-    Plan {
-        name: "ahci",
-        class: AHCI,
-        command_line: "role=guest hostile",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 0,
-        refused: HOSTILE,
-    },
-    Plan {
-        name: "card",
-        class: CARD,
-        command_line: "role=guest hostile",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 0,
-        refused: HOSTILE,
-    },
-    Plan {
-        name: "nvme-dies",
-        class: NVME,
-        command_line: "role=guest die",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 3,
-        refused: &[],
-    },
-    Plan {
-        name: "card-dies",
-        class: CARD,
-        command_line: "role=guest die",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 3,
-        refused: &[],
-    },
-    Plan {
-        name: "ahci-dies",
-        class: AHCI,
-        command_line: "role=guest die",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 3,
-        refused: &[],
-    },
-    Plan {
-        name: "nvme-again",
-        class: NVME,
-        command_line: "role=guest",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 0,
-        refused: &[],
-    },
-    Plan {
-        name: "ahci-again",
-        class: AHCI,
-        command_line: "role=guest",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 0,
-        refused: &[],
-    },
-    Plan {
-        name: "nvme-q35",
-        class: NVME,
-        command_line: "role=q35 pciexbar=e0000001",
-        vcpus: 1,
-        pciexbar: 0xe000_0001,
-        end: 0,
-        refused: &[],
-    },
-    Plan {
-        name: "card-again",
-        class: CARD,
-        command_line: "role=guest",
-        vcpus: 1,
-        pciexbar: 0,
-        end: 0,
-        refused: &[],
-    },
+    Plan { name: "nvme", command_line: "role=guest hostile hammer", vcpus: 2, ..ABUSES },
+    Plan { name: "ahci", class: AHCI, ..ABUSES },
+    Plan { name: "card", class: CARD, ..ABUSES },
+    Plan { name: "nvme-dies", ..DIES },
+    Plan { name: "card-dies", class: CARD, ..DIES },
+    Plan { name: "ahci-dies", class: AHCI, ..DIES },
+    Plan { name: "nvme-again", ..PLAN },
+    Plan { name: "ahci-again", class: AHCI, ..PLAN },
+    Plan { name: "nvme-q35", command_line: "role=q35 pciexbar=e0000001", pciexbar: 0xe000_0001, ..PLAN },
+    Plan { name: "card-again", class: CARD, ..PLAN },
 ];
 
 /// All guests.
