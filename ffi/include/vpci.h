@@ -21,7 +21,7 @@
 /**
  * Version of this interface. It grows with every change that is not an addition.
  */
-#define RVPCI_ABI_VERSION 3
+#define RVPCI_ABI_VERSION 4
 
 /**
  * The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
@@ -48,6 +48,11 @@
  * There is more to do: call again when convenient.
  */
 #define RVPCI_AGAIN 3
+
+/**
+ * The guest asks for a reset of its function, and nothing else was done.
+ */
+#define RVPCI_RESET 4
 
 /**
  * The caller of `rvpci_write` holds the domain's lock shared, and the device's.
@@ -113,6 +118,171 @@
  * `rvpci_device_info.flags`: the guest has vital product data, out of the host's cache.
  */
 #define RVPCI_VPD 4
+
+/**
+ * `rvpci_device_info.flags`: the guest is trusted with a device that the tables refuse.
+ */
+#define RVPCI_TRUSTED 8
+
+/**
+ * No function.
+ */
+#define RVPCI_NO_SBDF UINT32_MAX
+
+/**
+ * `rvpci_physical_info.traits`: it is on a root bus.
+ */
+#define RVPCI_TRAIT_ROOT_BUS 1
+
+/**
+ * `rvpci_physical_info.traits`: it is a virtual function.
+ */
+#define RVPCI_TRAIT_VIRTUAL 8
+
+/**
+ * `rvpci_physical_info.traits`: an AMD IOMMU translates for the machine.
+ */
+#define RVPCI_TRAIT_AMD_IOMMU 128
+
+/**
+ * `rvpci_physical_flags`: the device is not to be given to anyone who is not trusted.
+ */
+#define RVPCI_QUIRK_DENY (1 << 15)
+
+/**
+ * A method of reset: the device's own sequence.
+ */
+#define RVPCI_METHOD_DEVICE 1
+
+/**
+ * A method of reset: Function Level Reset.
+ */
+#define RVPCI_METHOD_FLR 2
+
+/**
+ * A method of reset: Function Level Reset by Advanced Features.
+ */
+#define RVPCI_METHOD_ADVANCED_FLR 4
+
+/**
+ * A method of reset: to D3hot and back.
+ */
+#define RVPCI_METHOD_POWER 8
+
+/**
+ * A method of reset: Secondary Bus Reset of the bridge above.
+ */
+#define RVPCI_METHOD_BUS 16
+
+/**
+ * The methods that reset a function alone.
+ */
+#define RVPCI_METHODS_FUNCTION 15
+
+/**
+ * All methods.
+ */
+#define RVPCI_METHODS_ALL 31
+
+/**
+ * `rvpci_reset_state.outcome`: there was no reset yet.
+ */
+#define RVPCI_OUTCOME_NEVER 0
+
+/**
+ * `rvpci_reset_state.outcome`: one goes on.
+ */
+#define RVPCI_OUTCOME_RUNNING 1
+
+/**
+ * `rvpci_reset_state.outcome`: the function was reset.
+ */
+#define RVPCI_OUTCOME_READY 2
+
+/**
+ * `rvpci_reset_state.outcome`: nothing was done to it.
+ */
+#define RVPCI_OUTCOME_REFUSED 3
+
+/**
+ * `rvpci_reset_state.outcome`: it must go to nobody.
+ */
+#define RVPCI_OUTCOME_QUARANTINED 4
+
+/**
+ * `rvpci_reset_state.reason`: there is no snapshot of it.
+ */
+#define RVPCI_REASON_NO_SNAPSHOT 1
+
+/**
+ * `rvpci_reset_state.reason`: it is in another reset.
+ */
+#define RVPCI_REASON_BUSY 2
+
+/**
+ * `rvpci_reset_state.reason`: it has virtual functions.
+ */
+#define RVPCI_REASON_VIRTUAL_FUNCTIONS 3
+
+/**
+ * `rvpci_reset_state.reason`: no method applies.
+ */
+#define RVPCI_REASON_NO_METHOD 4
+
+/**
+ * `rvpci_reset_state.reason`: only the bus would do, and others use it.
+ */
+#define RVPCI_REASON_BUS_IN_USE 5
+
+/**
+ * `rvpci_reset_state.reason`: a page did not leave the p2m.
+ */
+#define RVPCI_REASON_STILL_MAPPED 6
+
+/**
+ * `rvpci_reset_state.reason`: it does not answer.
+ */
+#define RVPCI_REASON_GONE 7
+
+/**
+ * `rvpci_reset_state.reason`: it does not leave D3hot.
+ */
+#define RVPCI_REASON_POWER 8
+
+/**
+ * `rvpci_reset_state.reason`: it did not get ready in time.
+ */
+#define RVPCI_REASON_NOT_READY 9
+
+/**
+ * `rvpci_reset_state.reason`: its link did not come up.
+ */
+#define RVPCI_REASON_LINK 10
+
+/**
+ * `rvpci_reset_state.reason`: its own sequence failed.
+ */
+#define RVPCI_REASON_SEQUENCE 11
+
+/**
+ * `rvpci_reset_state.reason`: the bridge does not set or clear Secondary Bus Reset.
+ */
+#define RVPCI_REASON_BRIDGE 12
+
+/**
+ * `rvpci_reset_state.reason`: a BAR does not take its value.
+ */
+#define RVPCI_REASON_BAR 13
+
+/**
+ * `rvpci_reset_state.reason`: it is another function now.
+ */
+#define RVPCI_REASON_LAYOUT 14
+
+/**
+ * `rvpci_reset_state.reason`: the caller cancelled.
+ */
+#define RVPCI_REASON_CANCELLED 15
 
 /**
  * `rvpci_mch_decode`: no configuration space.
@@ -270,6 +440,11 @@ struct rvpci_domain;
 struct rvpci_mch;
 
 /**
+ * Nothing is known of physical functions.
+ */
+struct rvpci_physical;
+
+/**
  * A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
  */
 struct rvpci_rule {
@@ -378,7 +553,7 @@ struct rvpci_device_info {
    */
   uint32_t view;
   /**
-   * `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`.
+   * `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`, `RVPCI_TRUSTED`.
    */
   uint32_t flags;
   /**
@@ -406,6 +581,11 @@ struct rvpci_device_info {
    * What `rvpci_host_*` are to call the device.
    */
   void *device;
+  /**
+   * The physical function, learnt, which stays as long as the device; NULL if nothing is known of it, as of the hardware
+   * domain's. A guest's function without is never reset by its guest.
+   */
+  const struct rvpci_physical *physical;
 };
 
 /**
@@ -628,6 +808,135 @@ struct rvpci_mch_window {
   uint32_t overlaps;
 };
 
+/**
+ * Host addresses of a memory BAR.
+ */
+struct rvpci_region {
+  /**
+   * The first byte.
+   */
+  uint64_t address;
+  /**
+   * Bytes; 0 for no memory BAR.
+   */
+  uint64_t size;
+};
+
+/**
+ * A physical function, see `rvpci_physical_learn`.
+ */
+struct rvpci_physical_info {
+  /**
+   * The function.
+   */
+  uint32_t sbdf;
+  /**
+   * What its configuration space does not tell, `RVPCI_TRAIT_*`.
+   */
+  uint32_t traits;
+  /**
+   * For a virtual function, what its physical function says; else NULL. Read during the call only.
+   */
+  const struct rvpci_virtual_function *vf;
+  /**
+   * Its memory BARs, a 64-bit one at its first register.
+   */
+  struct rvpci_region bar[6];
+};
+
+/**
+ * What is known of a kind of device, see `rvpci_physical_quirks`.
+ */
+struct rvpci_quirk {
+  /**
+   * Vendor ID.
+   */
+  uint16_t vendor;
+  /**
+   * The lowest Device ID.
+   */
+  uint16_t first;
+  /**
+   * The highest.
+   */
+  uint16_t last;
+  /**
+   * The bits of the Device ID in which a device has to be like the first.
+   */
+  uint16_t mask;
+  /**
+   * The bits of the dword at 08h that are compared.
+   */
+  uint32_t class_mask;
+  /**
+   * What they are compared with.
+   */
+  uint32_t class_value;
+  /**
+   * The dword at 2Ch; 0 for any.
+   */
+  uint32_t subsystem;
+  /**
+   * The lowest Revision ID.
+   */
+  uint8_t revision_first;
+  /**
+   * The highest.
+   */
+  uint8_t revision_last;
+  /**
+   * What the row says: 0 flags, 1 a delay after D3hot, 2 one for every device, 3 a delay after power or a bus reset, 4
+   * a length of vital product data, 5 a sequence, 6 an order.
+   */
+  uint8_t says;
+  /**
+   * Must be 0.
+   */
+  uint8_t zero;
+  /**
+   * The traits that a function has to have: docs/quirks.md has them in the order of their bits.
+   */
+  uint16_t has;
+  /**
+   * Those that it must not have.
+   */
+  uint16_t lacks;
+  /**
+   * Flags, in the order of docs/quirks.md; milliseconds; bytes; or the number of a sequence, from 1 on. 0 for an order.
+   */
+  uint32_t value;
+  /**
+   * The methods of an order, 1 to 5 in the order of `RVPCI_METHOD_*`, 0 to skip one; else 0.
+   */
+  uint8_t order[5];
+  /**
+   * Must be 0.
+   */
+  uint8_t zeros[3];
+};
+
+/**
+ * How a reset ended, see `rvpci_reset_state`.
+ */
+struct rvpci_reset_state {
+  /**
+   * `RVPCI_OUTCOME_*`.
+   */
+  uint32_t outcome;
+  /**
+   * Why it was not reset, `RVPCI_REASON_*`; 0 if it was.
+   */
+  uint32_t reason;
+  /**
+   * What it was reset by, `RVPCI_METHOD_*`; 0 if it was not.
+   */
+  uint32_t method;
+  /**
+   * Resets that ended. It wraps.
+   */
+  uint32_t count;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -791,7 +1100,7 @@ uint32_t rvpci_read(struct rvpci_device *device, uint32_t offset, uint32_t bytes
  *
  * Lock: shared, and the device's; or exclusive. Work: one lookup, at most six configuration accesses; for MSI
  * control bounded by 32 vectors, for MSI-X control by the number of its vectors.
- * Returns `RVPCI_DONE`, `RVPCI_PENDING` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
+ * Returns `RVPCI_DONE`, `RVPCI_PENDING`, `RVPCI_RESET` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
  *
  * # Safety
  *
@@ -1100,6 +1409,187 @@ bool rvpci_may_forward(const struct rvpci_domain *domain,
                        uint32_t offset,
                        uint32_t bytes);
 
+/**
+ * The bytes of memory, aligned to 8, that a physical function needs.
+ *
+ * Lock: none. Work: constant.
+ */
+size_t rvpci_physical_size(void);
+
+/**
+ * Makes a physical function of which nothing is known.
+ *
+ * Lock: none, as for all of its functions: nobody else uses it meanwhile. Work: constant.
+ *
+ * # Safety
+ *
+ * There are `rvpci_physical_size()` bytes at `physical`, aligned to 8, for the library alone.
+ */
+void rvpci_physical_init(struct rvpci_physical *physical);
+
+/**
+ * Reads what a function is and how it is set up, and takes its snapshot: it is in the hands of someone who is trusted,
+ * and as its next owner is to find it. What was known before is forgotten, quirks too; `rvpci_physical_quirks` comes
+ * next. No reset of it goes on.
+ *
+ * Work: at most 1,400 configuration accesses.
+ * Returns 0; -ENODEV if it does not answer, -EOPNOTSUPP for a bridge or an unknown header, -E2BIG if it has more
+ * capabilities than there is room for. After an error it has no snapshot.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function, and `info` can be read.
+ */
+int32_t rvpci_physical_learn(struct rvpci_physical *physical,
+                             const struct rvpci_physical_info *info);
+
+/**
+ * Looks up what is known of the function's kind, by the library's tables and by `count` rows of the toolstack, which
+ * have passed `rvpci_quirk_check`. `d3hot_ms` is the longest that `rvpci_d3hot_delay` said of any device of the machine.
+ *
+ * Work: one look at each row given, and two binary searches.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function that was learnt; there are `count` rows, which can be read.
+ */
+void rvpci_physical_quirks(struct rvpci_physical *physical,
+                           const struct rvpci_quirk *rows,
+                           uint32_t count,
+                           uint32_t d3hot_ms);
+
+/**
+ * What is known of the function's kind without a number to it: `RVPCI_QUIRK_DENY`, and the others of
+ * `quirks::Flags`.
+ *
+ * Work: constant.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function.
+ */
+uint32_t rvpci_physical_flags(const struct rvpci_physical *physical);
+
+/**
+ * The methods that can reset the function, as far as its registers and its quirks say, `RVPCI_METHOD_*`; of its bus that it
+ * does not object to a reset. 0 for one that was not learnt.
+ *
+ * Work: constant.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function.
+ */
+uint32_t rvpci_physical_methods(const struct rvpci_physical *physical);
+
+/**
+ * The milliseconds between D3hot and D0 that the device at `sbdf` makes every device of the machine need; 0 if it does not.
+ *
+ * Work: one look at its capability list.
+ */
+uint32_t rvpci_d3hot_delay(uint32_t sbdf);
+
+/**
+ * Whether a row may be given: 0, or -EINVAL for one that is malformed or that no function can match.
+ *
+ * Work: constant.
+ *
+ * # Safety
+ *
+ * `row` can be read.
+ */
+int32_t rvpci_quirk_check(const struct rvpci_quirk *row);
+
+/**
+ * Asks for a reset of a physical function, by one of `methods`, `RVPCI_METHOD_*`. `bridge` is the one above it, or
+ * `RVPCI_NO_SBDF` on a root bus. `guest`: the guest that has it asks; not before a second after its last reset, and only
+ * the function alone. `now` is a time that never goes back, in microseconds.
+ *
+ * Work: constant. Nothing is done to the function before `rvpci_reset_step`, which is to be called until it is done.
+ * Returns 0; -EBUSY if one goes on, -EINVAL for a method that there is not.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function.
+ */
+int32_t rvpci_reset_start(struct rvpci_physical *physical,
+                          uint32_t bridge,
+                          uint32_t methods,
+                          bool guest,
+                          uint64_t now);
+
+/**
+ * Does what is due of a reset. `members` are the function that it is of, and behind it those that share its bus, at most
+ * eight together: the same in each step, all learnt or of no use. The next step is due at `*due`, which may be now.
+ *
+ * Work: at most 80 accesses to configuration space or memory and, for each member, one call of each other
+ * `rvpci_host_*` function of resets; 5,000 instructions beside these.
+ * Returns `RVPCI_AGAIN`, or `RVPCI_DONE` when it is over: see `rvpci_reset_state`.
+ *
+ * # Safety
+ *
+ * There are `count` members, each a physical function that nobody else uses; `due` may be written.
+ */
+int32_t rvpci_reset_step(struct rvpci_physical *const *members,
+                         uint32_t count,
+                         uint64_t now,
+                         uint64_t *due);
+
+/**
+ * A reset is not wanted any more. It is still to be stepped until it is done.
+ *
+ * Work: constant.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function.
+ */
+void rvpci_reset_cancel(struct rvpci_physical *physical);
+
+/**
+ * Stores how the last reset of a physical function ended in `*state`.
+ *
+ * Work: constant.
+ * Returns 0 if it was reset, or never; -EAGAIN while one goes on; why it was refused: -ENODATA without a snapshot, -EBUSY
+ * if it, its virtual functions or its bus are in use, -EOPNOTSUPP if no method applies; why it is in quarantine: -ENODEV if
+ * it is gone, -ETIMEDOUT if it did not get ready, -EINTR if the reset was cancelled, -EIO for all else.
+ *
+ * # Safety
+ *
+ * `physical` is a physical function, and `state` may be written.
+ */
+int32_t rvpci_reset_state(const struct rvpci_physical *physical,
+                          struct rvpci_reset_state *state);
+
+/**
+ * Takes a device from its domain, which goes on having it: from now on it reads all ones, writes are dropped, its PIRQs are
+ * given back, and its pages leave the p2m. The device itself is not accessed.
+ *
+ * Lock: exclusive. Work: as `rvpci_step`, for one device; its MSI-X vectors in the first call.
+ * Returns `RVPCI_DONE`, or `RVPCI_AGAIN` as long as there are pages in the p2m.
+ *
+ * # Safety
+ *
+ * `device` is attached to `domain`.
+ */
+int32_t rvpci_device_withdraw(struct rvpci_domain *domain,
+                              struct rvpci_device *device);
+
+/**
+ * Gives a withdrawn device that was reset back to its domain, as `rvpci_device_attach` does; `info` says the same as then,
+ * but that its BARs are where they were. What was refused stays counted.
+ *
+ * Lock: exclusive. Work: as `rvpci_device_attach`.
+ * Returns what that returns. After an error the device stays withdrawn.
+ *
+ * # Safety
+ *
+ * `device` is attached to `domain`, and `info` can be read.
+ */
+int32_t rvpci_device_reattach(struct rvpci_domain *domain,
+                              struct rvpci_device *device,
+                              const struct rvpci_device_info *info);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
@@ -1207,6 +1697,45 @@ int32_t rvpci_host_mmio_read(void *device, uint32_t slot, uint64_t mfn, uint32_t
  */
 void rvpci_host_mmio_write(void *device, uint32_t slot, uint64_t mfn, uint32_t offset, uint32_t bytes, uint64_t value);
 
+/**
+ * Reads the dword at the host address `address`, inside a memory BAR of the physical function `sbdf`. All ones if it
+ * cannot be mapped.
+ */
+uint32_t rvpci_host_memory_read(uint32_t sbdf, uint64_t address);
+
+/**
+ * Writes likewise; dropped if it cannot be mapped.
+ */
+void rvpci_host_memory_write(uint32_t sbdf, uint64_t address, uint32_t value);
+
+/**
+ * Takes the physical function `sbdf` from whoever has it, by `rvpci_device_withdraw`. `RVPCI_AGAIN` as long as that
+ * says so, else `RVPCI_DONE`, also for a function that nobody has.
+ */
+int32_t rvpci_host_withdraw(uint32_t sbdf);
+
+/**
+ * Whether the reset of `sbdf` can have it to itself: no other reset has it, nor the bus that it is on.
+ */
+bool rvpci_host_claim(uint32_t sbdf);
+
+/**
+ * The end of that.
+ */
+void rvpci_host_release(uint32_t sbdf);
+
+/**
+ * Whether the reset of `first` can have the bus behind `bridge` to itself: all other functions there are members of
+ * the reset and idle, that is, no domain and no driver uses them, and in no other reset. The hardware domain is then
+ * kept from writing to the bridge.
+ */
+bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first);
+
+/**
+ * The end of that.
+ */
+void rvpci_host_release_bus(uint32_t bridge, uint32_t first);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
@@ -1216,7 +1745,7 @@ void rvpci_host_mmio_write(void *device, uint32_t slot, uint64_t mfn, uint32_t o
 #else
 # define RVPCI_ASSERT(condition) _Static_assert(condition, #condition)
 #endif
-RVPCI_ASSERT(sizeof(struct rvpci_device_info) == 104);
+RVPCI_ASSERT(sizeof(struct rvpci_device_info) == 112);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, sbdf) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, guest) == 4);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, view) == 8);
@@ -1227,6 +1756,37 @@ RVPCI_ASSERT(offsetof(struct rvpci_device_info, bar) == 24);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, rules) == 80);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, vf) == 88);
 RVPCI_ASSERT(offsetof(struct rvpci_device_info, device) == 96);
+RVPCI_ASSERT(offsetof(struct rvpci_device_info, physical) == 104);
+RVPCI_ASSERT(sizeof(struct rvpci_region) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_region, address) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_region, size) == 8);
+RVPCI_ASSERT(sizeof(struct rvpci_physical_info) == 112);
+RVPCI_ASSERT(offsetof(struct rvpci_physical_info, sbdf) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_physical_info, traits) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_physical_info, vf) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_physical_info, bar) == 16);
+RVPCI_ASSERT(sizeof(struct rvpci_quirk) == 40);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, vendor) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, first) == 2);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, last) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, mask) == 6);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, class_mask) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, class_value) == 12);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, subsystem) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, revision_first) == 20);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, revision_last) == 21);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, says) == 22);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, zero) == 23);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, has) == 24);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, lacks) == 26);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, value) == 28);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, order) == 32);
+RVPCI_ASSERT(offsetof(struct rvpci_quirk, zeros) == 37);
+RVPCI_ASSERT(sizeof(struct rvpci_reset_state) == 16);
+RVPCI_ASSERT(offsetof(struct rvpci_reset_state, outcome) == 0);
+RVPCI_ASSERT(offsetof(struct rvpci_reset_state, reason) == 4);
+RVPCI_ASSERT(offsetof(struct rvpci_reset_state, method) == 8);
+RVPCI_ASSERT(offsetof(struct rvpci_reset_state, count) == 12);
 RVPCI_ASSERT(sizeof(struct rvpci_virtual_function) == 128);
 RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, ids) == 0);
 RVPCI_ASSERT(offsetof(struct rvpci_virtual_function, bar_register) == 4);

@@ -114,11 +114,36 @@
  */
 #define VPCI_DOMCTL_server 5
 
+/*
+ * Tells what is known of a physical function and its resets, whoever has it. The domain does not count.
+ *
+ * IN: machine_sbdf. OUT: u.function; all zeros, but for VPCI_FUNCTION_USED, of one that was neither reset nor ever left the
+ * hardware domain.
+ *
+ * -ENODEV: Xen knows no such device. -EINVAL.
+ */
+#define VPCI_DOMCTL_function 6
+
+/*
+ * Says what is known of devices beside what the library knows (docs/quirks.md): delays, methods that must not be used, an
+ * order of methods. The rows take the place of those that were given before; they count for resets that start from now on,
+ * and for assignments. The domain does not count.
+ *
+ * IN: u.quirks.
+ *
+ * -E2BIG: more than VPCI_DOMCTL_QUIRKS rows. -EINVAL: something malformed, or a row that no function can match. -ENOMEM,
+ * -EFAULT.
+ */
+#define VPCI_DOMCTL_quirks 7
+
 /* BARs 0 to 5, and the expansion ROM. A 64-bit BAR is told in the place of its lower half. */
 #define VPCI_DOMCTL_BARS 7
 
 /* At most so many rules. */
 #define VPCI_DOMCTL_RULES 32
+
+/* At most so many rows about devices. */
+#define VPCI_DOMCTL_QUIRKS 64
 
 /* At most so many bytes of vital product data: all that a device can address. */
 #define VPCI_DOMCTL_VPD 32768
@@ -132,6 +157,28 @@
 
 /* xen_domctl_vpci.flags: BARs without an address are placed by the guest's firmware, until it enables them. */
 #define VPCI_PLACE_FIRMWARE_BARS 1
+
+/*
+ * xen_domctl_vpci.flags: the device may be assigned although no reset can be had of it, or none without a bus that others
+ * use. Without, XEN_DOMCTL_assign_device fails with the error of the reset. One whose reset failed is not assigned in any
+ * case.
+ */
+#define VPCI_PLACE_UNRESET 2
+
+/*
+ * xen_domctl_vpci.flags: the guest is trusted with devices that it could do more with than a policy can hide: those of which
+ * docs/quirks.md says DENY or "refused". Without, XEN_DOMCTL_assign_device fails with -EPERM.
+ */
+#define VPCI_PLACE_TRUSTED 4
+
+/* vpci_domctl_function.state: it was not reset since it last had an owner. */
+#define VPCI_FUNCTION_USED 0
+/* It was. */
+#define VPCI_FUNCTION_CLEAN 1
+/* It is being reset. */
+#define VPCI_FUNCTION_RESETTING 2
+/* It did not survive its last reset: nobody sees it before another one succeeds. */
+#define VPCI_FUNCTION_LOST 3
 
 /* xen_domctl_vpci.flags: the server knows registers from 0x100 on. */
 #define VPCI_SERVER_EXTENDED 1
@@ -218,6 +265,20 @@ struct xen_domctl_vpci {
             uint32_t id;            /* ioservid_t */
             uint32_t zero;
         } server;
+        struct {
+            uint32_t state;         /* VPCI_FUNCTION_* */
+            uint32_t outcome;       /* of its last reset, RVPCI_OUTCOME_* of vpci.h */
+            uint32_t reason;        /* why it was not reset then, RVPCI_REASON_*; 0 if it was */
+            uint32_t method;        /* that it was reset by, RVPCI_METHOD_*; 0 if it was not */
+            uint32_t methods;       /* that apply, RVPCI_METHOD_*; 0 if it is not known yet */
+            uint32_t count;         /* resets that came to an end */
+            uint32_t quirks;        /* what its kind is known for, RVPCI_QUIRK_* */
+        } function;
+        struct {
+            uint64_t rows;          /* handle of struct rvpci_quirk[] of vpci.h; not looked at if there are none */
+            uint32_t nr_rows;
+            uint32_t zero;
+        } quirks;
         uint64_t room[7];
     } u;
 };

@@ -4,13 +4,15 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use static_assertions::{const_assert, const_assert_eq};
 
+#[cfg(feature = "reset")]
+use crate::physical::rvpci_physical;
 use capabilities::policy::RuleError;
 #[cfg(feature = "q35")]
 use vpci::ClaimError;
 use vpci::{AttachError, BarKind, DefineError, DomainError, Refusal};
 
 /// Version of this interface. It grows with every change that is not an addition.
-pub const RVPCI_ABI_VERSION: u32 = 3;
+pub const RVPCI_ABI_VERSION: u32 = 4;
 
 /// The registers that a device needs room for unless its maker knows better: the header, 48 capabilities, MSI, and
 /// the rest for extended capabilities. A list that does not fit ends early.
@@ -24,6 +26,8 @@ pub const RVPCI_PENDING: i32 = 1;
 pub const RVPCI_NEEDS_EXCLUSIVE: i32 = 2;
 /// There is more to do: call again when convenient.
 pub const RVPCI_AGAIN: i32 = 3;
+/// The guest asks for a reset of its function, and nothing else was done.
+pub const RVPCI_RESET: i32 = 4;
 
 /// The caller of `rvpci_write` holds the domain's lock shared, and the device's.
 pub const RVPCI_SHARED: u32 = 0;
@@ -54,6 +58,78 @@ pub const RVPCI_IGNORE_BARS: u32 = 1;
 pub const RVPCI_BARS_BY_FIRMWARE: u32 = 2;
 /// `rvpci_device_info.flags`: the guest has vital product data, out of the host's cache.
 pub const RVPCI_VPD: u32 = 4;
+/// `rvpci_device_info.flags`: the guest is trusted with a device that the tables refuse.
+pub const RVPCI_TRUSTED: u32 = 8;
+
+/// No function.
+pub const RVPCI_NO_SBDF: u32 = u32::MAX;
+
+/// `rvpci_physical_info.traits`: it is on a root bus.
+pub const RVPCI_TRAIT_ROOT_BUS: u32 = 1;
+/// `rvpci_physical_info.traits`: it is a virtual function.
+pub const RVPCI_TRAIT_VIRTUAL: u32 = 8;
+/// `rvpci_physical_info.traits`: an AMD IOMMU translates for the machine.
+pub const RVPCI_TRAIT_AMD_IOMMU: u32 = 128;
+
+/// `rvpci_physical_flags`: the device is not to be given to anyone who is not trusted.
+pub const RVPCI_QUIRK_DENY: u32 = 1 << 15;
+
+/// A method of reset: the device's own sequence.
+pub const RVPCI_METHOD_DEVICE: u32 = 1;
+/// A method of reset: Function Level Reset.
+pub const RVPCI_METHOD_FLR: u32 = 2;
+/// A method of reset: Function Level Reset by Advanced Features.
+pub const RVPCI_METHOD_ADVANCED_FLR: u32 = 4;
+/// A method of reset: to D3hot and back.
+pub const RVPCI_METHOD_POWER: u32 = 8;
+/// A method of reset: Secondary Bus Reset of the bridge above.
+pub const RVPCI_METHOD_BUS: u32 = 16;
+/// The methods that reset a function alone.
+pub const RVPCI_METHODS_FUNCTION: u32 = 15;
+/// All methods.
+pub const RVPCI_METHODS_ALL: u32 = 31;
+
+/// `rvpci_reset_state.outcome`: there was no reset yet.
+pub const RVPCI_OUTCOME_NEVER: u32 = 0;
+/// `rvpci_reset_state.outcome`: one goes on.
+pub const RVPCI_OUTCOME_RUNNING: u32 = 1;
+/// `rvpci_reset_state.outcome`: the function was reset.
+pub const RVPCI_OUTCOME_READY: u32 = 2;
+/// `rvpci_reset_state.outcome`: nothing was done to it.
+pub const RVPCI_OUTCOME_REFUSED: u32 = 3;
+/// `rvpci_reset_state.outcome`: it must go to nobody.
+pub const RVPCI_OUTCOME_QUARANTINED: u32 = 4;
+
+/// `rvpci_reset_state.reason`: there is no snapshot of it.
+pub const RVPCI_REASON_NO_SNAPSHOT: u32 = 1;
+/// `rvpci_reset_state.reason`: it is in another reset.
+pub const RVPCI_REASON_BUSY: u32 = 2;
+/// `rvpci_reset_state.reason`: it has virtual functions.
+pub const RVPCI_REASON_VIRTUAL_FUNCTIONS: u32 = 3;
+/// `rvpci_reset_state.reason`: no method applies.
+pub const RVPCI_REASON_NO_METHOD: u32 = 4;
+/// `rvpci_reset_state.reason`: only the bus would do, and others use it.
+pub const RVPCI_REASON_BUS_IN_USE: u32 = 5;
+/// `rvpci_reset_state.reason`: a page did not leave the p2m.
+pub const RVPCI_REASON_STILL_MAPPED: u32 = 6;
+/// `rvpci_reset_state.reason`: it does not answer.
+pub const RVPCI_REASON_GONE: u32 = 7;
+/// `rvpci_reset_state.reason`: it does not leave D3hot.
+pub const RVPCI_REASON_POWER: u32 = 8;
+/// `rvpci_reset_state.reason`: it did not get ready in time.
+pub const RVPCI_REASON_NOT_READY: u32 = 9;
+/// `rvpci_reset_state.reason`: its link did not come up.
+pub const RVPCI_REASON_LINK: u32 = 10;
+/// `rvpci_reset_state.reason`: its own sequence failed.
+pub const RVPCI_REASON_SEQUENCE: u32 = 11;
+/// `rvpci_reset_state.reason`: the bridge does not set or clear Secondary Bus Reset.
+pub const RVPCI_REASON_BRIDGE: u32 = 12;
+/// `rvpci_reset_state.reason`: a BAR does not take its value.
+pub const RVPCI_REASON_BAR: u32 = 13;
+/// `rvpci_reset_state.reason`: it is another function now.
+pub const RVPCI_REASON_LAYOUT: u32 = 14;
+/// `rvpci_reset_state.reason`: the caller cancelled.
+pub const RVPCI_REASON_CANCELLED: u32 = 15;
 
 /// `rvpci_mch_decode`: no configuration space.
 pub const RVPCI_NO_POSITION: u32 = u32::MAX;
@@ -141,7 +217,7 @@ pub struct rvpci_device_info {
     pub guest: u32,
     /// `RVPCI_VIEW_*`.
     pub view: u32,
-    /// `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`.
+    /// `RVPCI_IGNORE_BARS`, `RVPCI_BARS_BY_FIRMWARE`, `RVPCI_VPD`, `RVPCI_TRUSTED`.
     pub flags: u32,
     /// Room for registers, as given to `rvpci_device_size`.
     pub registers: u32,
@@ -156,6 +232,90 @@ pub struct rvpci_device_info {
     pub vf: *const rvpci_virtual_function,
     /// What `rvpci_host_*` are to call the device.
     pub device: *mut c_void,
+    /// The physical function, learnt, which stays as long as the device; NULL if nothing is known of it, as of the hardware
+    /// domain's. A guest's function without is never reset by its guest.
+    pub physical: *const rvpci_physical,
+}
+
+#[cfg(not(feature = "reset"))]
+/// Nothing is known of physical functions.
+pub enum rvpci_physical {}
+
+/// Host addresses of a memory BAR.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_region {
+    /// The first byte.
+    pub address: u64,
+    /// Bytes; 0 for no memory BAR.
+    pub size: u64,
+}
+
+/// A physical function, see `rvpci_physical_learn`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rvpci_physical_info {
+    /// The function.
+    pub sbdf: u32,
+    /// What its configuration space does not tell, `RVPCI_TRAIT_*`.
+    pub traits: u32,
+    /// For a virtual function, what its physical function says; else NULL. Read during the call only.
+    pub vf: *const rvpci_virtual_function,
+    /// Its memory BARs, a 64-bit one at its first register.
+    pub bar: [rvpci_region; 6],
+}
+
+/// What is known of a kind of device, see `rvpci_physical_quirks`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_quirk {
+    /// Vendor ID.
+    pub vendor: u16,
+    /// The lowest Device ID.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+    /// The bits of the Device ID in which a device has to be like the first.
+    pub mask: u16,
+    /// The bits of the dword at 08h that are compared.
+    pub class_mask: u32,
+    /// What they are compared with.
+    pub class_value: u32,
+    /// The dword at 2Ch; 0 for any.
+    pub subsystem: u32,
+    /// The lowest Revision ID.
+    pub revision_first: u8,
+    /// The highest.
+    pub revision_last: u8,
+    /// What the row says: 0 flags, 1 a delay after D3hot, 2 one for every device, 3 a delay after power or a bus reset, 4
+    /// a length of vital product data, 5 a sequence, 6 an order.
+    pub says: u8,
+    /// Must be 0.
+    pub zero: u8,
+    /// The traits that a function has to have: docs/quirks.md has them in the order of their bits.
+    pub has: u16,
+    /// Those that it must not have.
+    pub lacks: u16,
+    /// Flags, in the order of docs/quirks.md; milliseconds; bytes; or the number of a sequence, from 1 on. 0 for an order.
+    pub value: u32,
+    /// The methods of an order, 1 to 5 in the order of `RVPCI_METHOD_*`, 0 to skip one; else 0.
+    pub order: [u8; 5],
+    /// Must be 0.
+    pub zeros: [u8; 3],
+}
+
+/// How a reset ended, see `rvpci_reset_state`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct rvpci_reset_state {
+    /// `RVPCI_OUTCOME_*`.
+    pub outcome: u32,
+    /// Why it was not reset, `RVPCI_REASON_*`; 0 if it was.
+    pub reason: u32,
+    /// What it was reset by, `RVPCI_METHOD_*`; 0 if it was not.
+    pub method: u32,
+    /// Resets that ended. It wraps.
+    pub count: u32,
 }
 
 /// A virtual function as the SR-IOV capability of its physical function describes it.
@@ -355,8 +515,15 @@ pub struct rvpci_mch_window {
 pub const RVPCI_MCH_IMAGE: usize = 288;
 
 // The header asserts the same for C.
-const_assert_eq!(size_of::<rvpci_device_info>(), 104);
-const_assert_eq!(offset_of!(rvpci_device_info, device), 96);
+const_assert_eq!(size_of::<rvpci_device_info>(), 112);
+const_assert_eq!(offset_of!(rvpci_device_info, physical), 104);
+const_assert_eq!(size_of::<rvpci_region>(), 16);
+const_assert_eq!(size_of::<rvpci_physical_info>(), 112);
+const_assert_eq!(offset_of!(rvpci_physical_info, bar), 16);
+const_assert_eq!(size_of::<rvpci_quirk>(), 40);
+const_assert_eq!(offset_of!(rvpci_quirk, zeros), 37);
+const_assert_eq!(size_of::<rvpci_reset_state>(), 16);
+const_assert_eq!(offset_of!(rvpci_reset_state, count), 12);
 const_assert_eq!(size_of::<rvpci_virtual_function>(), 128);
 const_assert_eq!(offset_of!(rvpci_virtual_function, size), 80);
 const_assert_eq!(size_of::<rvpci_rule>(), 40);
@@ -381,12 +548,26 @@ const_assert_eq!(offset_of!(rvpci_vector, masked), 16);
 // The errno values of Xen's public/errno.h that this interface uses.
 pub(crate) const EPERM: i32 = 1;
 pub(crate) const ENOENT: i32 = 2;
+#[cfg(feature = "reset")]
+pub(crate) const EINTR: i32 = 4;
+#[cfg(feature = "reset")]
+pub(crate) const EIO: i32 = 5;
 pub(crate) const E2BIG: i32 = 7;
+#[cfg(feature = "reset")]
+pub(crate) const EAGAIN: i32 = 11;
+#[cfg(feature = "reset")]
+pub(crate) const EBUSY: i32 = 16;
 pub(crate) const EEXIST: i32 = 17;
+#[cfg(feature = "reset")]
+pub(crate) const ENODEV: i32 = 19;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const ENOSPC: i32 = 28;
+#[cfg(feature = "reset")]
+pub(crate) const ENODATA: i32 = 61;
 pub(crate) const EOPNOTSUPP: i32 = 95;
 pub(crate) const EADDRINUSE: i32 = 98;
+#[cfg(feature = "reset")]
+pub(crate) const ETIMEDOUT: i32 = 110;
 
 /// The one place where errors become errno values.
 pub(crate) trait Errno {

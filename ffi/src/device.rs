@@ -15,9 +15,9 @@ use vpci::{
 };
 
 use crate::abi::{
-    EINVAL, ENOENT, Errno, RVPCI_BARS_BY_FIRMWARE, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS,
-    RVPCI_NEEDS_EXCLUSIVE, RVPCI_NO_ADDRESS, RVPCI_PENDING, RVPCI_VIEW_GUEST, RVPCI_VIEW_HARDWARE, RVPCI_VPD,
-    rvpci_device_info, rvpci_register, rvpci_rule, rvpci_virtual_function,
+    EINVAL, ENOENT, EPERM, Errno, RVPCI_BARS_BY_FIRMWARE, RVPCI_DONE, RVPCI_EXCLUSIVE, RVPCI_IGNORE_BARS,
+    RVPCI_NEEDS_EXCLUSIVE, RVPCI_NO_ADDRESS, RVPCI_PENDING, RVPCI_RESET, RVPCI_VIEW_GUEST,
+    RVPCI_VIEW_HARDWARE, RVPCI_VPD, rvpci_device_info, rvpci_register, rvpci_rule, rvpci_virtual_function,
 };
 use crate::domain::{self, rvpci_domain};
 use crate::host::Xen;
@@ -96,7 +96,7 @@ pub(crate) unsafe fn vectors<'a>(device: *mut rvpci_device) -> &'a mut [Vector] 
 /// # Safety
 ///
 /// `device` is a device, and nobody else uses it while the values are in use.
-unsafe fn open<'a>(device: *mut rvpci_device) -> (Function<'a>, Xen) {
+pub(crate) unsafe fn open<'a>(device: *mut rvpci_device) -> (Function<'a>, Xen) {
     // SAFETY: the caller promises a device for itself alone.
     let registers = unsafe { registers(device) };
     // SAFETY: likewise; the vectors are behind the registers.
@@ -107,9 +107,9 @@ unsafe fn open<'a>(device: *mut rvpci_device) -> (Function<'a>, Xen) {
 }
 
 /// The other devices of a domain.
-struct Others {
-    domain: *const rvpci_domain,
-    device: *const rvpci_device,
+pub(crate) struct Others {
+    pub(crate) domain: *const rvpci_domain,
+    pub(crate) device: *const rvpci_device,
 }
 
 impl Siblings for Others {
@@ -170,11 +170,11 @@ pub unsafe extern "C" fn rvpci_device_attach(
     if info.registers > 1024 || size < size_for(info.registers, 0) {
         return -EINVAL;
     }
-    let view = match info.view {
-        RVPCI_VIEW_HARDWARE => View::Hardware,
-        RVPCI_VIEW_GUEST if cfg!(feature = "guest") => View::Guest,
-        _ => return AttachError::Unsupported.errno(),
-    };
+    let Some(view) = view(info) else { return AttachError::Unsupported.errno() };
+    // SAFETY: the caller promises it.
+    if unsafe { is_refused(info) } {
+        return -EPERM;
+    }
     let device = memory.cast::<rvpci_device>();
     let vectors = (size - size_for(info.registers, 0)) / size_of::<Vector>();
     // SAFETY: the caller gives `size` bytes; zeros are a valid device.
@@ -191,14 +191,8 @@ pub unsafe extern "C" fn rvpci_device_attach(
     if let Err(error) = unsafe { domain::set_function(domain, Sbdf(info.guest), Some(handle(device))) } {
         return error.errno();
     }
-    let guest = if cfg!(feature = "guest") {
-        // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
-        unsafe { guest_info(info) }
-    } else {
-        GuestInfo::NONE
-    };
-    let ignore_bars = info.flags & RVPCI_IGNORE_BARS != 0;
-    let info = Info { sbdf: Sbdf(info.sbdf), view, ignore_bars, guest };
+    // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
+    let info = unsafe { to_info(info, view) };
     // SAFETY: the device was made above, and the exclusive lock is held.
     match unsafe { attach(domain, device, &info) } {
         Ok(Written::Pending) => RVPCI_PENDING,
@@ -209,6 +203,47 @@ pub unsafe extern "C" fn rvpci_device_attach(
             error.errno()
         }
     }
+}
+
+/// The view that is asked for, if there is one.
+pub(crate) fn view(info: &rvpci_device_info) -> Option<View> {
+    match info.view {
+        RVPCI_VIEW_HARDWARE => Some(View::Hardware),
+        RVPCI_VIEW_GUEST if cfg!(feature = "guest") => Some(View::Guest),
+        _ => None,
+    }
+}
+
+/// What is to be attached, as the engine takes it.
+///
+/// # Safety
+///
+/// What `info` points to can be read as long as it is borrowed.
+pub(crate) unsafe fn to_info(info: &rvpci_device_info, view: View) -> Info<'_> {
+    let guest = if cfg!(feature = "guest") {
+        // SAFETY: the caller promises it.
+        unsafe { guest_info(info) }
+    } else {
+        GuestInfo::NONE
+    };
+    Info { sbdf: Sbdf(info.sbdf), view, ignore_bars: info.flags & RVPCI_IGNORE_BARS != 0, guest }
+}
+
+/// Whether the function is not to be given to a guest that is not trusted.
+///
+/// # Safety
+///
+/// `info.physical` is NULL or a physical function.
+#[cfg(feature = "reset")]
+pub(crate) unsafe fn is_refused(info: &rvpci_device_info) -> bool {
+    // SAFETY: the caller promises it.
+    let physical = unsafe { info.physical.as_ref() };
+    info.flags & crate::RVPCI_TRUSTED == 0 && physical.is_some_and(crate::physical::is_denied)
+}
+
+#[cfg(not(feature = "reset"))]
+unsafe fn is_refused(_: &rvpci_device_info) -> bool {
+    false
 }
 
 /// How a guest gets the device.
@@ -324,7 +359,7 @@ unsafe fn forget(domain: *mut rvpci_domain, device: *mut rvpci_device) {
 /// # Safety
 ///
 /// `device` was a device of `domain`, and nobody else uses either.
-unsafe fn count_functions(domain: *mut rvpci_domain, device: *mut rvpci_device) {
+pub(crate) unsafe fn count_functions(domain: *mut rvpci_domain, device: *mut rvpci_device) {
     // SAFETY: the caller promises a device.
     let slot = unsafe { (*device).guest } & !7;
     // SAFETY: the exclusive lock is held.
@@ -356,6 +391,20 @@ pub unsafe extern "C" fn rvpci_device_detach(domain: *mut rvpci_domain, device: 
     unsafe { forget(domain, device) };
 }
 
+/// Says which pages of a device's trap.
+///
+/// # Safety
+///
+/// `device` is attached to `domain`, and nobody else uses either.
+pub(crate) unsafe fn set_windows(
+    domain: *mut rvpci_domain,
+    device: *mut rvpci_device,
+    trapped: [Option<vpci::Pages>; 2],
+) {
+    // SAFETY: the caller promises it.
+    unsafe { domain::set_windows(domain, handle(device), trapped) };
+}
+
 /// Works on one device. Whether there is more to do.
 ///
 /// # Safety
@@ -371,7 +420,7 @@ pub(crate) unsafe fn step(domain: *mut rvpci_domain, handle: Handle) -> bool {
     let progress = function.step(&xen, &Others { domain, device });
     let trapped = function.trapped();
     // SAFETY: the exclusive lock is held, and `function` is not used any more.
-    unsafe { domain::set_windows(domain, handle, trapped) };
+    unsafe { set_windows(domain, device, trapped) };
     progress == Progress::Again
 }
 
@@ -431,7 +480,7 @@ unsafe fn read_any(device: *mut rvpci_device, access: Access) -> u32 {
 ///
 /// Lock: shared, and the device's; or exclusive. Work: one lookup, at most six configuration accesses; for MSI
 /// control bounded by 32 vectors, for MSI-X control by the number of its vectors.
-/// Returns `RVPCI_DONE`, `RVPCI_PENDING` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
+/// Returns `RVPCI_DONE`, `RVPCI_PENDING`, `RVPCI_RESET` or, with the shared lock, `RVPCI_NEEDS_EXCLUSIVE`.
 ///
 /// # Safety
 ///
@@ -471,8 +520,8 @@ unsafe fn write_any(device: *mut rvpci_device, access: Access, value: u32, locke
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, xen) = unsafe { open(device) };
     match function.write(&xen, access, value, locked) {
-        // Nobody has made a function resettable yet.
-        Written::Done | Written::Reset => RVPCI_DONE,
+        Written::Done => RVPCI_DONE,
+        Written::Reset => RVPCI_RESET,
         Written::Pending => RVPCI_PENDING,
         Written::NeedsExclusive => RVPCI_NEEDS_EXCLUSIVE,
     }

@@ -3,6 +3,10 @@
 use core::ffi::c_void;
 
 use capabilities::{Sbdf, Width};
+#[cfg(feature = "reset")]
+use quirks::reset::{Member, Platform, Scope};
+#[cfg(feature = "reset")]
+use vpci::Progress;
 use vpci::{Host, HostError, Message, Pages, Pirq};
 
 unsafe extern "C" {
@@ -60,6 +64,28 @@ unsafe extern "C" {
     ) -> i32;
     /// Writes likewise.
     fn rvpci_host_mmio_write(device: *mut c_void, slot: u32, mfn: u64, offset: u32, bytes: u32, value: u64);
+}
+
+#[cfg(feature = "reset")]
+unsafe extern "C" {
+    /// Reads the dword at the host address `address`, inside a memory BAR of the physical function `sbdf`. All ones if it
+    /// cannot be mapped.
+    fn rvpci_host_memory_read(sbdf: u32, address: u64) -> u32;
+    /// Writes likewise; dropped if it cannot be mapped.
+    fn rvpci_host_memory_write(sbdf: u32, address: u64, value: u32);
+    /// Takes the physical function `sbdf` from whoever has it, by `rvpci_device_withdraw`. `RVPCI_AGAIN` as long as that
+    /// says so, else `RVPCI_DONE`, also for a function that nobody has.
+    fn rvpci_host_withdraw(sbdf: u32) -> i32;
+    /// Whether the reset of `sbdf` can have it to itself: no other reset has it, nor the bus that it is on.
+    fn rvpci_host_claim(sbdf: u32) -> bool;
+    /// The end of that.
+    fn rvpci_host_release(sbdf: u32);
+    /// Whether the reset of `first` can have the bus behind `bridge` to itself: all other functions there are members of
+    /// the reset and idle, that is, no domain and no driver uses them, and in no other reset. The hardware domain is then
+    /// kept from writing to the bridge.
+    fn rvpci_host_claim_bus(bridge: u32, first: u32) -> bool;
+    /// The end of that.
+    fn rvpci_host_release_bus(bridge: u32, first: u32);
 }
 
 /// The hypervisor, for one device of one domain: the names that C gave them.
@@ -186,5 +212,69 @@ impl Host for Xen {
         let (slot, offset, bytes) = (u32::from(slot), u32::from(offset), u32::from(bytes));
         // SAFETY: as for `map_msi`.
         unsafe { rvpci_host_mmio_write(self.device, slot, frame, offset, bytes, value) }
+    }
+}
+
+/// The hypervisor, for all physical functions.
+#[cfg(feature = "reset")]
+pub(crate) struct Machine;
+
+#[cfg(feature = "reset")]
+impl Machine {
+    pub(crate) fn config_read(sbdf: Sbdf, offset: u16, width: Width) -> u32 {
+        // SAFETY: as for a device.
+        unsafe { rvpci_host_config_read(sbdf.0, u32::from(offset), u32::from(width.bytes())) }
+    }
+}
+
+/// The function whose bus is reset.
+#[cfg(feature = "reset")]
+fn first(members: &[Member<'_>]) -> u32 {
+    members.first().map_or(crate::RVPCI_NO_SBDF, |member| member.snapshot.sbdf().0)
+}
+
+#[cfg(feature = "reset")]
+impl Platform for Machine {
+    fn config_read(&self, sbdf: Sbdf, offset: u16, width: Width) -> u32 {
+        Self::config_read(sbdf, offset, width)
+    }
+
+    fn config_write(&self, sbdf: Sbdf, offset: u16, width: Width, value: u32) {
+        // SAFETY: as for `config_read`.
+        unsafe { rvpci_host_config_write(sbdf.0, u32::from(offset), u32::from(width.bytes()), value) }
+    }
+
+    fn memory_read(&self, sbdf: Sbdf, address: u64) -> u32 {
+        // SAFETY: the address is in a BAR that the caller named when the function was learnt.
+        unsafe { rvpci_host_memory_read(sbdf.0, address) }
+    }
+
+    fn memory_write(&self, sbdf: Sbdf, address: u64, value: u32) {
+        // SAFETY: likewise.
+        unsafe { rvpci_host_memory_write(sbdf.0, address, value) }
+    }
+
+    fn withdraw(&self, sbdf: Sbdf) -> Progress {
+        // SAFETY: the function has no preconditions.
+        let again = unsafe { rvpci_host_withdraw(sbdf.0) } == crate::RVPCI_AGAIN;
+        if again { Progress::Again } else { Progress::Done }
+    }
+
+    fn claim(&self, scope: Scope<'_>) -> bool {
+        match scope {
+            // SAFETY: the function has no preconditions.
+            Scope::Function(sbdf) => unsafe { rvpci_host_claim(sbdf.0) },
+            // SAFETY: likewise.
+            Scope::Bus { bridge, members } => unsafe { rvpci_host_claim_bus(bridge.0, first(members)) },
+        }
+    }
+
+    fn release(&self, scope: Scope<'_>) {
+        match scope {
+            // SAFETY: the function has no preconditions.
+            Scope::Function(sbdf) => unsafe { rvpci_host_release(sbdf.0) },
+            // SAFETY: likewise.
+            Scope::Bus { bridge, members } => unsafe { rvpci_host_release_bus(bridge.0, first(members)) },
+        }
     }
 }

@@ -21,9 +21,15 @@ mod guest;
 mod host;
 #[cfg(feature = "q35")]
 mod mch;
+#[cfg(feature = "reset")]
+mod physical;
 mod query;
+#[cfg(feature = "reset")]
+mod reset;
 #[cfg(feature = "q35")]
 mod server;
+#[cfg(feature = "reset")]
+mod withdraw;
 
 pub use abi::*;
 pub use device::*;
@@ -32,9 +38,15 @@ pub use domain::*;
 pub use guest::*;
 #[cfg(feature = "q35")]
 pub use mch::*;
+#[cfg(feature = "reset")]
+pub use physical::*;
 pub use query::*;
+#[cfg(feature = "reset")]
+pub use reset::*;
 #[cfg(feature = "q35")]
 pub use server::*;
+#[cfg(feature = "reset")]
+pub use withdraw::*;
 
 #[cfg(target_os = "none")]
 #[panic_handler]

@@ -9,7 +9,8 @@ use std::{env, fs};
 
 use ffi::{
     rvpci_audit_record, rvpci_bar, rvpci_device_info, rvpci_mch_info, rvpci_mch_window, rvpci_msi,
-    rvpci_msix, rvpci_register, rvpci_rule, rvpci_vector, rvpci_virtual_function,
+    rvpci_msix, rvpci_physical_info, rvpci_quirk, rvpci_region, rvpci_register, rvpci_reset_state,
+    rvpci_rule, rvpci_vector, rvpci_virtual_function,
 };
 use quote::ToTokens;
 
@@ -54,7 +55,8 @@ fn exports() -> String {
     };
     config.export.exclude = vec!["SLOT_BYTES".to_owned()];
     let builder = cbindgen::Builder::new().with_config(config);
-    let sources = ["abi", "domain", "device", "query", "guest", "mch", "server"];
+    let sources =
+        ["abi", "domain", "device", "query", "guest", "mch", "server", "physical", "reset", "withdraw"];
     let builder = sources.iter().fold(builder, |b, name| b.with_src(root().join(format!("src/{name}.rs"))));
     let mut text = Vec::new();
     builder.generate().expect("the sources parse").write(&mut text);
@@ -141,7 +143,14 @@ fn assertions() -> String {
         )*};
     }
     layout! {
-        rvpci_device_info { sbdf, guest, view, flags, registers, rule_count, bar, rules, vf, device }
+        rvpci_device_info { sbdf, guest, view, flags, registers, rule_count, bar, rules, vf, device, physical }
+        rvpci_region { address, size }
+        rvpci_physical_info { sbdf, traits, vf, bar }
+        rvpci_quirk {
+            vendor, first, last, mask, class_mask, class_value, subsystem, revision_first, revision_last, says, zero, has,
+            lacks, value, order, zeros
+        }
+        rvpci_reset_state { outcome, reason, method, count }
         rvpci_virtual_function { ids, bar_register, zero, address, size }
         rvpci_rule {
             vendor, device, class_mask, class_value, scope, zero, id, offset, length, key_offset, zero2, key_mask, key_value,

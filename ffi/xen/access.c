@@ -73,6 +73,21 @@ static bool read_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
     return done;
 }
 
+/* The guest asks for a reset of its function: from now on it does not see it. The engine does the rest. */
+static void leave_for_reset(struct domain *d, pci_sbdf_t sbdf)
+{
+    struct vpci_device *dev;
+
+    write_lock(&d->pci_lock);
+    if ( find(d, sbdf, &dev) == RVPCI_OWNER_DEVICE && !dev->withdrawn )
+    {
+        rvpci_device_withdraw(dev->owner->core, vpci_core(dev));
+        dev->withdrawn = true;
+        vpci_reset_by_guest(dev->pdev->sbdf);
+    }
+    write_unlock(&d->pci_lock);
+}
+
 static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
                         unsigned int size, uint32_t data)
 {
@@ -86,7 +101,7 @@ static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
     read_lock(&d->pci_lock);
     vd = vpci_domain(d);
     owner = find(d, sbdf, &dev);
-    if ( owner == RVPCI_OWNER_DEVICE && allowed )
+    if ( owner == RVPCI_OWNER_DEVICE && allowed && !dev->frozen )
     {
         pdev = dev->pdev;
         spin_lock(&dev->vpci.lock);
@@ -108,7 +123,7 @@ static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
         /* Nothing was done yet, and the device may have gone since. */
         write_lock(&d->pci_lock);
         owner = find(d, sbdf, &dev);
-        if ( owner == RVPCI_OWNER_DEVICE )
+        if ( owner == RVPCI_OWNER_DEVICE && !dev->frozen )
         {
             pdev = dev->pdev;
             rc = rvpci_write(vpci_core(dev), reg, size, data, RVPCI_EXCLUSIVE);
@@ -118,6 +133,8 @@ static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
 
     if ( rc == RVPCI_PENDING )
         vpci_defer(pdev);
+    else if ( rc == RVPCI_RESET )
+        leave_for_reset(d, sbdf);
 
     if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) && allowed )
         rvpci_host_config_write(sbdf.sbdf, reg, size, data);

@@ -6,6 +6,7 @@
 #include <xen/pci_regs.h>
 
 #include "glue.h"
+#include "vpci_domctl.h"
 
 /* Where the BARs and the ROM of a function are. */
 struct layout {
@@ -250,6 +251,49 @@ void vpci_size_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7])
     }
 
     pci_conf_write16(sbdf, PCI_COMMAND, command);
+}
+
+int vpci_read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
+                   uint32_t *guest)
+{
+    struct domain *d = pdev->domain == dom_xen ? hardware_domain : pdev->domain;
+    bool known = false;
+    unsigned int i;
+
+    *guest = VPCI_NO_SBDF;
+
+    if ( d && has_vpci(d) )
+    {
+        read_lock(&d->pci_lock);
+        if ( pdev->vpci )
+        {
+            struct vpci_device *dev = vpci_device(pdev);
+
+            spin_lock(&pdev->vpci->lock);
+            for ( i = 0; i < 7; i++ )
+            {
+                rvpci_bar_state(vpci_core(dev), i, &bar[i]);
+                /* The hardware domain's are left alone. */
+                if ( bar[i].kind == RVPCI_BAR_IO && !bar[i].size )
+                    bar[i].address = vpci_io_address(pdev, i);
+            }
+            spin_unlock(&pdev->vpci->lock);
+            *guest = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
+            /* In the hardware domain's view, a virtual function has none. */
+            known = dev->place || !pdev->info.is_virtfn;
+        }
+        read_unlock(&d->pci_lock);
+    }
+
+    if ( known )
+        return 0;
+    /* Nobody uses what is in quarantine, so that it need not decode for a moment. */
+    if ( pdev->domain != dom_io && !pdev->info.is_virtfn )
+        return -EBUSY;
+
+    vpci_size_bars(pdev, bar);
+
+    return 0;
 }
 
 /*

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * XEN_DOMCTL_vpci: what the toolstack says and asks. See vpci_domctl.h.
+ * XEN_DOMCTL_vpci: what the toolstack says and asks, see vpci_domctl.h; and PHYSDEVOP_pci_device_reset.
  *
  * Xen has checked that the caller may use domctls (xsm_domctl), and the lock for domctls is held. Nothing here does more
  * than domctls can do anyway: who may assign devices may say where they go.
  */
 #include <xen/guest_access.h>
+#include <xen/hypercall.h>
 #include <xen/init.h>
 #include <xen/pci.h>
 #include <xen/sched.h>
 #include <xen/xvmalloc.h>
 
 #include <public/domctl.h>
+#include <public/physdev.h>
 
-#include "glue.h"
 #include "hooks.h"
-#include "vpci_domctl.h"
+#include "physical.h"
 
 /* Records that one call tells. */
 #define MAX_ENTRIES 16
+
+#define VPCI_PLACE_FLAGS \
+    (VPCI_PLACE_FIRMWARE_BARS | VPCI_PLACE_UNRESET | VPCI_PLACE_TRUSTED)
 
 static void __init __maybe_unused build_assertions(void)
 {
@@ -160,7 +164,7 @@ static int place(struct domain *d, struct xen_domctl_vpci *op)
         return -EOPNOTSUPP;
     if ( d->is_dying || d == current->domain || !rest_is_zero(op, 3) ||
          !is_guest_sbdf(op->guest_sbdf) ||
-         (op->flags & ~VPCI_PLACE_FIRMWARE_BARS) )
+         (op->flags & ~VPCI_PLACE_FLAGS) )
         return -EINVAL;
     if ( op->u.place.nr_rules > VPCI_DOMCTL_RULES ||
          op->u.place.vpd_length > VPCI_DOMCTL_VPD )
@@ -226,50 +230,6 @@ static int unplace(struct domain *d, const struct xen_domctl_vpci *op)
     return rc;
 }
 
-/* What is known of the BARs of @pdev. The list of devices is locked. */
-static int read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
-                     uint32_t *guest)
-{
-    struct domain *d = pdev->domain == dom_xen ? hardware_domain : pdev->domain;
-    bool known = false;
-    unsigned int i;
-
-    *guest = VPCI_NO_SBDF;
-
-    if ( d && has_vpci(d) )
-    {
-        read_lock(&d->pci_lock);
-        if ( pdev->vpci )
-        {
-            struct vpci_device *dev = vpci_device(pdev);
-
-            spin_lock(&pdev->vpci->lock);
-            for ( i = 0; i < VPCI_DOMCTL_BARS; i++ )
-            {
-                rvpci_bar_state(vpci_core(dev), i, &bar[i]);
-                /* The hardware domain's are left alone. */
-                if ( bar[i].kind == RVPCI_BAR_IO && !bar[i].size )
-                    bar[i].address = vpci_io_address(pdev, i);
-            }
-            spin_unlock(&pdev->vpci->lock);
-            *guest = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
-            /* In the hardware domain's view, a virtual function has none. */
-            known = dev->place || !pdev->info.is_virtfn;
-        }
-        read_unlock(&d->pci_lock);
-    }
-
-    if ( known )
-        return 0;
-    /* Nobody uses what is in quarantine, so that it need not decode for a moment. */
-    if ( pdev->domain != dom_io && !pdev->info.is_virtfn )
-        return -EBUSY;
-
-    vpci_size_bars(pdev, bar);
-
-    return 0;
-}
-
 static uint32_t bar_kind(uint32_t kind)
 {
     switch ( kind )
@@ -305,7 +265,7 @@ static int query(const struct domain *d, struct xen_domctl_vpci *op)
     pdev = pci_get_pdev(NULL, (pci_sbdf_t){ .sbdf = op->machine_sbdf });
     if ( pdev )
     {
-        rc = read_bars(pdev, bar, &op->guest_sbdf);
+        rc = vpci_read_bars(pdev, bar, &op->guest_sbdf);
         op->u.query.owner = pdev->domain->domain_id;
     }
     pcidevs_unlock();
@@ -417,12 +377,97 @@ static int server(struct domain *d, const struct xen_domctl_vpci *op)
     return rc;
 }
 
+static int function(struct xen_domctl_vpci *op)
+{
+    const pci_sbdf_t machine = { .sbdf = op->machine_sbdf };
+    struct vpci_physical *physical;
+    struct rvpci_reset_state state;
+
+    if ( op->flags || !rest_is_zero(op, 0) )
+        return -EINVAL;
+
+    pcidevs_lock();
+    physical = vpci_physical(machine, false);
+    if ( physical )
+    {
+        const struct rvpci_physical *core = physical_core(physical);
+
+        rvpci_reset_state(core, &state);
+        op->u.function.state = vpci_reset_state(physical);
+        op->u.function.outcome = state.outcome;
+        op->u.function.reason = state.reason;
+        op->u.function.method = state.method;
+        op->u.function.count = state.count;
+        if ( physical->learnt )
+        {
+            op->u.function.methods = rvpci_physical_methods(core);
+            op->u.function.quirks = rvpci_physical_flags(core);
+        }
+    }
+    else if ( !pci_get_pdev(NULL, machine) )
+    {
+        pcidevs_unlock();
+        return -ENODEV;
+    }
+    pcidevs_unlock();
+
+    return 0;
+}
+
+static int quirks(const struct xen_domctl_vpci *op)
+{
+    if ( op->flags || op->u.quirks.zero || !rest_is_zero(op, 2) )
+        return -EINVAL;
+
+    return vpci_set_quirks(op->u.quirks.rows, op->u.quirks.nr_rows);
+}
+
+/* PHYSDEVOP_pci_device_reset: see docs/reset.md. The owner's lock is held. */
+long vpci_physdev_reset(struct pci_dev *pdev, uint32_t kind,
+                        XEN_GUEST_HANDLE_PARAM(void) arg)
+{
+    struct vpci_physical *physical;
+    uint32_t methods;
+    int rc;
+
+    switch ( kind & PCI_DEVICE_RESET_MASK )
+    {
+    case PCI_DEVICE_RESET_FLR:
+        methods = RVPCI_METHODS_FUNCTION;
+        break;
+
+    case PCI_DEVICE_RESET_HOT:
+        methods = RVPCI_METHOD_BUS;
+        break;
+
+    default:
+        /* Nobody here has the slot's power, or its PERST#. */
+        return -EOPNOTSUPP;
+    }
+
+    if ( pdev->domain != dom_io && !has_vpci(pdev->domain) )
+        return -EOPNOTSUPP;
+
+    physical = vpci_physical(pdev->sbdf, true);
+    if ( !physical )
+        return -ENOMEM;
+
+    rc = vpci_reset_and_wait(physical, methods);
+
+    return rc == -ERESTART
+           ? hypercall_create_continuation(__HYPERVISOR_physdev_op, "ih",
+                                           PHYSDEVOP_pci_device_reset, arg)
+           : rc;
+}
+
 /* Whether the domain has what an operation is about. */
 static bool is_supported(const struct domain *d, uint32_t op)
 {
     switch ( op )
     {
     case VPCI_DOMCTL_query:
+    case VPCI_DOMCTL_function:
+    case VPCI_DOMCTL_quirks:
         return true;
 
     case VPCI_DOMCTL_q35:
@@ -469,6 +514,14 @@ long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
 
     case VPCI_DOMCTL_server:
         rc = server(d, op);
+        break;
+
+    case VPCI_DOMCTL_function:
+        rc = function(op);
+        break;
+
+    case VPCI_DOMCTL_quirks:
+        rc = quirks(op);
         break;
 
     default:

@@ -7,6 +7,8 @@
 #include <xen/softirq.h>
 #include <xen/vmap.h>
 
+#include <asm/msi.h>
+
 #include "glue.h"
 #include "hooks.h"
 
@@ -240,18 +242,24 @@ void vpci_let_go(struct pci_dev *pdev)
     xfree(dev);
 }
 
-static int attach_hardware(struct domain *d, struct pci_dev *pdev)
+static void describe_hardware(const struct pci_dev *pdev,
+                              struct rvpci_device_info *info)
 {
-    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
-    struct rvpci_device_info info = {
+    *info = (struct rvpci_device_info){
         .sbdf = pdev->sbdf.sbdf,
         .guest = pdev->sbdf.sbdf,
         .view = RVPCI_VIEW_HARDWARE,
         .flags = pdev->ignore_bars ? RVPCI_IGNORE_BARS : 0,
         .registers = RVPCI_REGISTERS,
     };
+}
+
+/* RVPCI_DONE, RVPCI_PENDING, or an error. */
+static int take_hardware(struct domain *d, struct pci_dev *pdev)
+{
+    const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
     struct vpci_domain *vd = vpci_domain(d);
-    int rc;
+    struct rvpci_device_info info;
 
     if ( !vd )
         return -ENODEV;
@@ -259,18 +267,29 @@ static int attach_hardware(struct domain *d, struct pci_dev *pdev)
     vpci_watch_pages(vd);
 
     if ( is_hidden(pdev->sbdf) )
-        return 0;
+        return RVPCI_DONE;
 
     if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
         return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_READ_ONLY);
 
-    rc = vpci_take(vd, pdev, &info);
+    if ( vpci_hide_until_reset(pdev->sbdf) )
+        return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_HIDDEN);
+
+    describe_hardware(pdev, &info);
+
+    return vpci_take(vd, pdev, &info);
+}
+
+static int attach_hardware(struct domain *d, struct pci_dev *pdev)
+{
+    int rc = take_hardware(d, pdev);
+
     if ( rc == RVPCI_PENDING )
     {
         if ( system_state >= SYS_STATE_active && current->domain == d )
             vpci_defer(pdev);
         else
-            finish(vd);
+            finish(vpci_domain(d));
     }
 
     return min(rc, 0);
@@ -299,6 +318,9 @@ void vpci_deassign_device(struct pci_dev *pdev)
     struct domain *d = viewer(pdev);
     struct vpci_domain *vd;
 
+    if ( d && d != dom_io && !is_hardware_domain(d) )
+        vpci_reset_left(pdev->sbdf);
+
     if ( !d || !has_vpci(d) )
         return;
 
@@ -309,7 +331,110 @@ void vpci_deassign_device(struct pci_dev *pdev)
     /* A device that is hidden or read-only stays so: what it is does not depend on whether Xen knows it. */
     else if ( pdev->vpci )
         vpci_let_go(pdev);
+    else if ( vd && vpci_stop_hiding(pdev->sbdf) )
+        vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
     unlock_viewer(d, pdev);
+}
+
+/* Who sees a device, locked as its owner is; NULL if nobody does. */
+static struct vpci_domain *lock_both(const struct pci_dev *pdev)
+{
+    struct domain *d;
+
+    write_lock(&pdev->domain->pci_lock);
+    d = viewer(pdev);
+    if ( d )
+        lock_viewer(d, pdev);
+
+    return d && has_vpci(d) ? vpci_domain(d) : NULL;
+}
+
+static void unlock_both(const struct pci_dev *pdev)
+{
+    struct domain *d = viewer(pdev);
+
+    if ( d )
+        unlock_viewer(d, pdev);
+    write_unlock(&pdev->domain->pci_lock);
+}
+
+int32_t vpci_withdraw(struct pci_dev *pdev)
+{
+    struct vpci_domain *vd = lock_both(pdev);
+    int32_t rc = RVPCI_DONE;
+
+    if ( vd && pdev->vpci )
+    {
+        rc = rvpci_device_withdraw(vd->core, vpci_core(vpci_device(pdev)));
+        vpci_device(pdev)->withdrawn = true;
+    }
+    unlock_both(pdev);
+
+    return rc;
+}
+
+static int32_t reattach_hardware(struct vpci_domain *vd, struct pci_dev *pdev)
+{
+    struct rvpci_device_info info;
+
+    describe_hardware(pdev, &info);
+    info.device = vpci_device(pdev);
+
+    return rvpci_device_reattach(vd->core, vpci_core(vpci_device(pdev)), &info);
+}
+
+int32_t vpci_give_back(struct pci_dev *pdev, bool hidden)
+{
+    struct vpci_domain *vd = lock_both(pdev);
+    int32_t rc = RVPCI_DONE;
+
+    if ( vd && hidden )
+    {
+        vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_DEFAULT);
+        rc = take_hardware(vd->d, pdev);
+    }
+    else if ( vd && pdev->vpci && vpci_device(pdev)->withdrawn )
+    {
+        rc = is_hardware_domain(vd->d) ? reattach_hardware(vd, pdev)
+                                       : vpci_reattach_guest(vd, pdev);
+        vpci_device(pdev)->withdrawn = rc < 0;
+    }
+    if ( pdev->msix && rc >= 0 )
+    {
+        /* All of them are disabled, and so are their masks forgotten. */
+        pdev->msix->host_maskall = false;
+        pdev->msix->guest_maskall = false;
+    }
+    unlock_both(pdev);
+
+    return rc;
+}
+
+bool vpci_map_pending(struct domain *d)
+{
+    const struct vpci_domain *vd;
+    int32_t rc = RVPCI_DONE;
+
+    write_lock(&d->pci_lock);
+    vd = vpci_domain(d);
+    if ( vd )
+        rc = rvpci_step(vd->core);
+    write_unlock(&d->pci_lock);
+
+    return rc == RVPCI_AGAIN;
+}
+
+void vpci_freeze(uint32_t bridge, bool frozen)
+{
+    const struct pci_dev *pdev = pci_get_pdev(NULL,
+                                              (pci_sbdf_t){ .sbdf = bridge });
+
+    if ( !pdev )
+        return;
+
+    if ( lock_both(pdev) && pdev->vpci )
+        vpci_device(pdev)->frozen = frozen;
+    unlock_both(pdev);
 }
 
 /*

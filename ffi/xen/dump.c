@@ -8,7 +8,7 @@
 
 #include <asm/msi.h>
 
-#include "glue.h"
+#include "physical.h"
 
 static void dump_message(uint64_t address, uint32_t data, int pirq)
 {
@@ -174,6 +174,29 @@ static bool dump_next(const struct domain *d, struct dump *at)
     return false;
 }
 
+/* What became of functions that were reset. Nothing is locked: it is what it was a moment ago. */
+static void dump_physicals(void)
+{
+    static const char *const names[] = {
+        [VPCI_FUNCTION_USED] = "used",
+        [VPCI_FUNCTION_CLEAN] = "clean",
+        [VPCI_FUNCTION_RESETTING] = "being reset",
+        [VPCI_FUNCTION_LOST] = "lost",
+    };
+    struct vpci_physical *physical;
+
+    for ( physical = vpci_next_physical(NULL); physical;
+          physical = vpci_next_physical(physical) )
+    {
+        struct rvpci_reset_state state;
+
+        rvpci_reset_state(physical_core(physical), &state);
+        printk("%pp is %s: resets %u, outcome %u, reason %u, method %x\n",
+               &physical->sbdf, names[vpci_reset_state(physical)], state.count,
+               state.outcome, state.reason, state.method);
+    }
+}
+
 void vpci_dump_msi(void)
 {
     struct domain *d;
@@ -209,6 +232,9 @@ void vpci_dump_msi(void)
         }
     }
     rcu_read_unlock(&domlist_read_lock);
+
+    printk("vPCI resets\n");
+    dump_physicals();
 }
 
 /*

@@ -64,6 +64,8 @@ struct vpci_device {
     struct vpci_domain *owner;
     struct pci_dev *pdev;
     struct vpci_placement *place;   /* NULL for the hardware domain's */
+    bool withdrawn;             /* it is being reset, or did not survive that */
+    bool frozen;                /* a bridge whose bus is being reset: what the hardware domain writes is dropped */
     struct {
         void __iomem *va;
         uint64_t mfn;
@@ -127,9 +129,27 @@ int vpci_take(struct vpci_domain *vd, struct pci_dev *pdev,
 /* Undoes it. */
 void vpci_let_go(struct pci_dev *pdev);
 
+/* The rest with the list of devices locked, and nothing else. */
+
+/* Takes a function from whoever sees it. RVPCI_DONE, or RVPCI_AGAIN as long as pages are in the p2m. */
+int32_t vpci_withdraw(struct pci_dev *pdev);
+
+/*
+ * Gives it back, or to a hardware domain that it was @hidden from. RVPCI_DONE, also if nobody is to see it; RVPCI_PENDING if
+ * vpci_map_pending has work; an error of rvpci_device_attach.
+ */
+int32_t vpci_give_back(struct pci_dev *pdev, bool hidden);
+
+/* Does a part of a domain's deferred work. Whether there is more. Nothing is locked. */
+bool vpci_map_pending(struct domain *d);
+
+/* Whether the hardware domain's writes to a bridge are dropped. */
+void vpci_freeze(uint32_t bridge, bool frozen);
+
 /* guest.c; all with the domain's lock held exclusively */
 
 int vpci_attach_guest(struct domain *d, struct pci_dev *pdev);
+int vpci_reattach_guest(struct vpci_domain *vd, struct pci_dev *pdev);
 void vpci_detach_guest(struct vpci_domain *vd, struct pci_dev *pdev);
 
 /* What the toolstack said of a device, or NULL. */
@@ -171,5 +191,34 @@ uint64_t vpci_io_address(const struct pci_dev *pdev, unsigned int number);
 
 /* The BARs of a function that nobody uses; it does not decode meanwhile. The list of devices is locked. */
 void vpci_size_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7]);
+
+/*
+ * What is known of the BARs of @pdev, and where its owner sees it. -EBUSY: nothing, and it may be in use. The list of
+ * devices is locked.
+ */
+int vpci_read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
+                   uint32_t *guest);
+
+/* physical.c */
+
+/* What the library knows of a function that left the hardware domain; NULL for nothing. */
+struct rvpci_physical *vpci_known(pci_sbdf_t sbdf);
+
+/* reset.c */
+
+/* The function is nobody's now: it is reset when the caller has unlocked the list of devices. */
+void vpci_reset_left(pci_sbdf_t sbdf);
+
+/* The guest that has the function asks for a reset, and was taken it away. Its lock is held exclusively. */
+void vpci_reset_by_guest(pci_sbdf_t sbdf);
+
+/*
+ * Whether a function that the hardware domain gets now is to be hidden from it until a reset is over: vpci_give_back ends
+ * that. The list of devices is locked.
+ */
+bool vpci_hide_until_reset(pci_sbdf_t sbdf);
+
+/* Whether it was hidden; it is not to be any more. The list of devices is locked. */
+bool vpci_stop_hiding(pci_sbdf_t sbdf);
 
 #endif

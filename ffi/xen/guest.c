@@ -8,8 +8,7 @@
 
 #include <asm/msi.h>
 
-#include "glue.h"
-#include "vpci_domctl.h"
+#include "physical.h"
 
 struct vpci_placement *vpci_placement(const struct vpci_domain *vd,
                                       pci_sbdf_t machine)
@@ -123,7 +122,8 @@ static int prepare_msix(struct pci_dev *pdev, struct vpci_placement *place)
     return rc;
 }
 
-static void release_msix(struct pci_dev *pdev, struct vpci_placement *place)
+static void release_msix(struct pci_dev *pdev, struct vpci_placement *place,
+                         bool withdrawn)
 {
     unsigned int control;
 
@@ -134,11 +134,12 @@ static void release_msix(struct pci_dev *pdev, struct vpci_placement *place)
     control = msix_control_reg(pdev->msix_pos);
     pdev->msix->host_maskall = false;
     pdev->msix->guest_maskall = false;
-    pci_conf_write16(pdev->sbdf, control,
-                     pci_conf_read16(pdev->sbdf, control) &
-                     ~(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
+    /* While it is reset, it is not to be looked at, and has none of these. */
+    if ( !withdrawn )
+        pci_conf_write16(pdev->sbdf, control,
+                         pci_conf_read16(pdev->sbdf, control) &
+                         ~(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL));
 
-    /* If the lock is taken, the device is being reset and comes back, so it can stay. */
     if ( !place->prepared || !pcidevs_trylock() )
         return;
 
@@ -171,32 +172,51 @@ static struct vpci_placement *place_anywhere(struct vpci_domain *vd,
     return place;
 }
 
-static int take(struct vpci_domain *vd, struct pci_dev *pdev,
-                struct vpci_placement *place)
+/* How a guest gets a device. @vf is filled in if it is a virtual function's. */
+static int describe(const struct pci_dev *pdev,
+                    const struct vpci_placement *place,
+                    struct rvpci_virtual_function *vf,
+                    struct rvpci_device_info *info)
 {
-    struct rvpci_virtual_function vf;
-    struct rvpci_device_info info = {
+    int rc;
+
+    *info = (struct rvpci_device_info){
         .sbdf = pdev->sbdf.sbdf,
+        .guest = place->guest,
         .view = RVPCI_VIEW_GUEST,
         .flags = (place->flags & VPCI_PLACE_FIRMWARE_BARS
                   ? RVPCI_BARS_BY_FIRMWARE : 0) |
+                 (place->flags & VPCI_PLACE_TRUSTED ? RVPCI_TRUSTED : 0) |
                  (place->vpd ? RVPCI_VPD : 0),
         .registers = RVPCI_REGISTERS,
         .rule_count = place->nr_rules,
         .rules = place->nr_rules ? place->rules : NULL,
+        .physical = vpci_known(pdev->sbdf),
     };
-    int rc;
 
-    BUILD_BUG_ON(sizeof(info.bar) != sizeof(place->bar));
-    memcpy(info.bar, place->bar, sizeof(info.bar));
+    BUILD_BUG_ON(sizeof(info->bar) != sizeof(place->bar));
+    memcpy(info->bar, place->bar, sizeof(info->bar));
 
     if ( pdev->info.is_virtfn )
     {
-        rc = vpci_virtual_function(pdev, &vf);
+        rc = vpci_virtual_function(pdev, vf);
         if ( rc )
             return rc;
-        info.vf = &vf;
+        info->vf = vf;
     }
+
+    return 0;
+}
+
+static int take(struct vpci_domain *vd, struct pci_dev *pdev,
+                struct vpci_placement *place)
+{
+    struct rvpci_virtual_function vf;
+    struct rvpci_device_info info;
+    int rc = describe(pdev, place, &vf, &info);
+
+    if ( rc )
+        return rc;
 
     if ( place->guest == VPCI_FIRST_FREE )
     {
@@ -228,6 +248,55 @@ static int take(struct vpci_domain *vd, struct pci_dev *pdev,
         vpci_let_go(pdev);
 
     return rc;
+}
+
+int vpci_reattach_guest(struct vpci_domain *vd, struct pci_dev *pdev)
+{
+    struct vpci_device *dev = vpci_device(pdev);
+    struct rvpci_virtual_function vf;
+    struct rvpci_device_info info;
+    int rc = describe(pdev, dev->place, &vf, &info);
+
+    info.device = dev;
+
+    return rc ?: rvpci_device_reattach(vd->core, vpci_core(dev), &info);
+}
+
+int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
+{
+    struct vpci_physical *physical;
+    const struct vpci_placement *place = NULL;
+    bool may_be_refused;
+
+    if ( is_hardware_domain(d) )
+        return 0;
+
+    physical = vpci_physical(pdev->sbdf, true);
+    if ( !physical )
+        return -ENOMEM;
+
+    if ( d == dom_io )
+    {
+        if ( vpci_reset_state(physical) == VPCI_FUNCTION_RESETTING )
+            return -EBUSY;
+        /* One that cannot be learnt will not be reset. */
+        if ( is_hardware_domain(pdev->domain) )
+            vpci_learn(physical, pdev);
+        return 0;
+    }
+
+    /* Other domains' devices are not for the library to refuse. */
+    may_be_refused = !has_vpci(d);
+    if ( !may_be_refused )
+    {
+        read_lock(&d->pci_lock);
+        if ( vpci_domain(d) )
+            place = vpci_placement(vpci_domain(d), pdev->sbdf);
+        may_be_refused = place && (place->flags & VPCI_PLACE_UNRESET);
+        read_unlock(&d->pci_lock);
+    }
+
+    return vpci_reset_unless_clean(physical, may_be_refused);
 }
 
 int vpci_attach_guest(struct domain *d, struct pci_dev *pdev)
@@ -264,9 +333,11 @@ int vpci_attach_guest(struct domain *d, struct pci_dev *pdev)
 void vpci_detach_guest(struct vpci_domain *vd, struct pci_dev *pdev)
 {
     struct vpci_placement *place = vpci_placement(vd, pdev->sbdf);
+    bool withdrawn = false;
 
     if ( pdev->vpci )
     {
+        withdrawn = vpci_device(pdev)->withdrawn;
         vpci_let_go(pdev);
         if ( place )
             reserve(vd, place);
@@ -274,7 +345,7 @@ void vpci_detach_guest(struct vpci_domain *vd, struct pci_dev *pdev)
 
     /* Also of a device that did not survive its reset. */
     if ( place )
-        release_msix(pdev, place);
+        release_msix(pdev, place, withdrawn);
 }
 
 /*

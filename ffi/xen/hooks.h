@@ -12,6 +12,7 @@
 
 struct domain;
 struct ioreq;
+struct pci_dev;
 struct xen_domctl;
 
 #ifdef CONFIG_HAS_VPCI
@@ -52,6 +53,16 @@ bool vpci_by_element(const struct ioreq *p);
 /* How many of @chunk bytes at @gpa are one access of the running vCPU, @done of which were made before. */
 unsigned int vpci_mmio_chunk(paddr_t gpa, unsigned int chunk, int done);
 
+/*
+ * Whether @pdev may be assigned to @d now: 0, -ERESTART while it is reset and the running vCPU has to wait, or why not. The
+ * list of devices is locked.
+ */
+int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev);
+
+/* PHYSDEVOP_pci_device_reset with its @arg: resets @pdev, whose owner's lock is held. */
+long vpci_physdev_reset(struct pci_dev *pdev, uint32_t kind,
+                        XEN_GUEST_HANDLE_PARAM(void) arg);
+
 #else
 
 #define X86_EMU_Q35 0
@@ -77,6 +88,17 @@ static inline int vpci_remove_range(struct domain *d, unsigned int id,
 }
 
 static inline void vpci_remove_server(struct domain *d, unsigned int id) {}
+
+static inline int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
+{
+    return 0;
+}
+
+static inline long vpci_physdev_reset(struct pci_dev *pdev, uint32_t kind,
+                                      XEN_GUEST_HANDLE_PARAM(void) arg)
+{
+    return -EOPNOTSUPP;
+}
 
 #endif
 

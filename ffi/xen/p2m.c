@@ -56,6 +56,12 @@ static uint64_t look(struct domain *d, uint64_t gfn, uint64_t mfn,
     return min(done, count);
 }
 
+/* Whether a domain is behind what is mapped: at the end of a reset Xen maps again what a domain had mapped before. */
+static bool is_asked(void)
+{
+    return !is_idle_vcpu(current);
+}
+
 int64_t rvpci_host_map(void *domain, uint64_t gfn, uint64_t mfn,
                        uint64_t count)
 {
@@ -71,7 +77,8 @@ int64_t rvpci_host_map(void *domain, uint64_t gfn, uint64_t mfn,
         return -EPERM;
     }
 
-    rc = xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn, mfn + count - 1, true);
+    rc = is_asked() ? xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn, mfn + count - 1,
+                                             true) : 0;
     if ( rc )
         return rc;
 
@@ -103,8 +110,8 @@ int64_t rvpci_host_unmap(void *domain, uint64_t gfn, uint64_t mfn,
     int64_t rc;
 
     /* A domain that dies is not asked, nor is whoever happens to run. */
-    rc = d->is_dying ? 0 : xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn,
-                                                  mfn + count - 1, false);
+    rc = d->is_dying || !is_asked()
+         ? 0 : xsm_iomem_mapping_vpci(XSM_HOOK, d, mfn, mfn + count - 1, false);
     if ( rc )
         return rc;
 

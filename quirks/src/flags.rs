@@ -108,6 +108,40 @@ impl Method {
     }
 }
 
+bitflags! {
+    /// Which methods may be used: bit n - 1 is the [method](Method) with the number n.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Methods: u32 {
+        /// [`Method::Device`].
+        const DEVICE = 1 << 0;
+        /// [`Method::Flr`].
+        const FLR = 1 << 1;
+        /// [`Method::AdvancedFlr`].
+        const ADVANCED_FLR = 1 << 2;
+        /// [`Method::Power`].
+        const POWER = 1 << 3;
+        /// [`Method::Bus`].
+        const BUS = 1 << 4;
+        /// Those that reset one function alone.
+        const FUNCTION =
+            Self::DEVICE.bits() | Self::FLR.bits() | Self::ADVANCED_FLR.bits() | Self::POWER.bits();
+    }
+}
+
+impl Method {
+    /// The method as one of a set.
+    #[must_use]
+    pub const fn bit(self) -> Methods {
+        match self {
+            Self::Device => Methods::DEVICE,
+            Self::Flr => Methods::FLR,
+            Self::AdvancedFlr => Methods::ADVANCED_FLR,
+            Self::Power => Methods::POWER,
+            Self::Bus => Methods::BUS,
+        }
+    }
+}
+
 /// The methods to try, first to last. `None` is skipped; with nothing but `None` the device is not reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Order(pub [Option<Method>; 5]);

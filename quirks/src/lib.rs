@@ -12,4 +12,4 @@ pub mod mirrors;
 pub mod reset;
 pub mod table;
 
-pub use flags::{DeviceReset, Flags, Method, Order, Quirks};
+pub use flags::{DeviceReset, Flags, Method, Methods, Order, Quirks};

@@ -364,7 +364,7 @@ fn virtual_functions_of_any_function_on_the_bus_are_spared() {
 fn a_guest_resets_its_function_alone() {
     let model = behind(Below::Fast, 1, Sample::default(), Quirks::NONE);
     let snapshots = model.snapshots();
-    let request = quirks::reset::Request { function_only: true, ..model.request() };
+    let request = quirks::reset::Request { methods: quirks::Methods::FUNCTION, ..model.request() };
     let outcome = model.run(&mut Reset::new(request), &members(&snapshots));
     assert_eq!(outcome, Outcome::Refused(Reason::NoMethod));
 }

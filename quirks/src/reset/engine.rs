@@ -13,16 +13,16 @@ use super::times::{
     BUS_RESET_RETRY, BUS_RESET_TRIES, READY_FIRST, READY_LIMIT, READY_LINK, READY_STEP, Time, WITHDRAW_LOOKS,
     WITHDRAW_POLL,
 };
-use crate::Method;
 use crate::device::Sequence;
+use crate::{Method, Methods};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
     /// The bridge above the function; `None` on a root bus, whose functions have no bus reset.
     pub bridge: Option<Sbdf>,
-    /// A guest asks: its function alone is reset, never a bus.
-    pub function_only: bool,
+    /// The methods that may be used.
+    pub methods: Methods,
     /// The function is withdrawn at once, and reset not before this.
     pub not_before: Time,
 }
@@ -53,9 +53,10 @@ pub enum Outcome {
 
 /// Why a function was not reset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum Reason {
     /// There is no snapshot of it.
-    NoSnapshot,
+    NoSnapshot = 1,
     /// It is in another reset.
     Busy,
     /// It has virtual functions.
@@ -195,6 +196,11 @@ impl<'c, P: Platform> Context<'c, P> {
         let known = member.snapshot.is(Facts::VIRTUAL) || !matches!(vendor(), 1 | u16::MAX);
         known && device.read16(header::COMMAND) != u16::MAX
     }
+}
+
+impl Request {
+    /// No method may be used.
+    pub const NONE: Self = Self { bridge: None, methods: Methods::empty(), not_before: Time(0) };
 }
 
 impl Reset {

@@ -5,6 +5,7 @@ use zerocopy::FromZeros;
 
 use super::engine::Request;
 use super::times::{SECOND, Time};
+use crate::Methods;
 
 /// From the end of a function's reset to the start of the next one that its guest asks for, in microseconds.
 pub const GUEST_INTERVAL: u64 = SECOND;
@@ -24,7 +25,7 @@ impl Limiter {
     /// What to do about a reset that the guest asks for at `now`.
     #[must_use]
     pub fn request(&self, bridge: Option<Sbdf>, now: Time) -> Request {
-        Request { bridge, function_only: true, not_before: now.max(Time(self.next)) }
+        Request { bridge, methods: Methods::FUNCTION, not_before: now.max(Time(self.next)) }
     }
 
     /// A reset of the function ended at `now`, whoever asked for it and however it ended.

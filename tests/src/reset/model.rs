@@ -204,7 +204,7 @@ impl Model {
     /// What is asked for where nothing special is.
     pub fn request(&self) -> Request {
         let bridge = self.has_bridge().then_some(BRIDGE);
-        Request { bridge, function_only: false, not_before: Time(0) }
+        Request { bridge, methods: quirks::Methods::all(), not_before: Time(0) }
     }
 
     /// The accesses since this was last asked.

@@ -2,7 +2,7 @@
 //! hardware that fails when it likes. A source of numbers says what; it is a generator or a fuzzer.
 
 use quirks::reset::{BOUND, Member, Next, Outcome, Request, Reset, Time};
-use quirks::{DeviceReset, Flags, Method, Order, Quirks};
+use quirks::{DeviceReset, Flags, Method, Methods, Order, Quirks};
 
 use super::bridge::{Below, Bridge};
 use super::function::Part;
@@ -235,7 +235,7 @@ pub fn run(choices: &mut impl Choices) -> [Outcome; 2] {
     let single = choices.one_in(2);
     let mut any_request = || Request {
         bridge: model.has_bridge().then_some(BRIDGE),
-        function_only: choices.one_in(4),
+        methods: if choices.one_in(4) { Methods::FUNCTION } else { Methods::all() },
         not_before: Time(0),
     };
     let run = |members: Vec<_>, number, request| Run {

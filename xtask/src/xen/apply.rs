@@ -34,7 +34,7 @@ enum Change {
 }
 
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 15] = [
+const HOOKS: [Hook; 17] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
@@ -99,6 +99,16 @@ const HOOKS: [Hook; 15] = [
         file: "xen/arch/x86/hvm/emulate.c",
         line: "        /* Have we already done this chunk? */",
         change: Change::First(&["        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);"]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/pci.c",
+        line: "    /* Do not allow broken devices to be assigned to guests. */",
+        change: Change::First(&["    if ( (rc = vpci_prepare_assign(d, pdev)) != 0 )", "        return rc;"]),
+    },
+    Hook {
+        file: "xen/drivers/pci/physdev.c",
+        line: "            ret = vpci_reset_device(pdev);",
+        change: Change::Becomes(&["            ret = vpci_physdev_reset(pdev, dev_reset.flags, arg);"]),
     },
     Hook {
         file: "xen/common/ioreq.c",
@@ -273,7 +283,7 @@ mod tests {
     use super::*;
 
     /// Xen's files, as far as hooks go.
-    const XEN: [(&str, &str); 9] = [
+    const XEN: [(&str, &str); 11] = [
         (
             "drivers/Makefile",
             "obj-y += char/\nobj-$(CONFIG_HAS_VPCI) += vpci/\nobj-$(CONFIG_ACPI) += acpi/\n",
@@ -294,6 +304,11 @@ mod tests {
             "arch/x86/hvm/emulate.c",
             "    switch ( vio->req.state )\n    {\n        /* Have we already done this chunk? */\n        if ( offset )\n",
         ),
+        (
+            "drivers/passthrough/pci.c",
+            "    /* Do not allow broken devices to be assigned to guests. */\n    rc = -EBADF;\n",
+        ),
+        ("drivers/pci/physdev.c", "            ret = vpci_reset_device(pdev);\n            break;\n"),
         (
             "common/ioreq.c",
             "    d->ioreq_server.server[id] = s;\n\n    rc = rangeset_add_range(r, start, end);\n    rc = rangeset_remove_range(r, start, end);\n",
@@ -393,6 +408,17 @@ mod tests {
                         "        chunk = vpci_mmio_chunk(gpa, chunk, cache->size - offset);\n        /*",
                     ),
                 ],
+            ),
+            (
+                "drivers/passthrough/pci.c",
+                &[(
+                    "    /*",
+                    "    if ( (rc = vpci_prepare_assign(d, pdev)) != 0 )\n        return rc;\n    /*",
+                )],
+            ),
+            (
+                "drivers/pci/physdev.c",
+                &[("vpci_reset_device(pdev)", "vpci_physdev_reset(pdev, dev_reset.flags, arg)")],
             ),
             (
                 "common/ioreq.c",

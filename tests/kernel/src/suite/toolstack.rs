@@ -45,6 +45,9 @@ const QUERY: u32 = 1;
 const AUDIT: u32 = 2;
 const Q35: u32 = 4;
 
+/// A flag of `PLACE`: the device may be given without a reset, if it has none.
+const UNRESET: u32 = 2;
+
 /// The emulation flag of the MCH.
 const EMULATE_Q35: u32 = 1 << 11;
 
@@ -351,6 +354,8 @@ impl Guest {
         place.set32(0, PLACE);
         place.set32(4, sbdf);
         place.set32(8, u32::MAX);
+        // That of the chip set has no reset.
+        place.set32(12, if function.class() == AHCI { UNRESET } else { 0 });
         let mut next = HOLE;
         for n in 0..7 {
             let (host, size) = (bars.get64(32 * n), bars.get64(32 * n + 8));

@@ -37,6 +37,8 @@ const HOSTILE: Row =
 const DYING: Row = Row { system: System::Tiny("role=guest hostile die"), end: End::Crash, ..HOSTILE };
 
 const AHCI: &[Place] = &[("ahci", None)];
+/// It is part of the chip set, and nothing resets it.
+const UNRESET: &str = "--unreset";
 const E1000E: &[Place] = &[("e1000e", None)];
 
 /// Debian's with an `NVMe` controller. Without a host bridge on bus 0 it has to be told of mechanism 1.
@@ -54,11 +56,12 @@ const ROWS: &[Row] = &[
     Row {
         name: "first",
         devices: &[("nvme0", Some("4.0")), ("ahci", Some("4.3")), ("e1000e", Some("1f"))],
+        options: UNRESET,
         times: 3,
         ..TINY
     },
     Row { name: "nvme", ..HOSTILE },
-    Row { name: "ahci", devices: AHCI, refused: ALWAYS, ..HOSTILE },
+    Row { name: "ahci", devices: AHCI, options: UNRESET, refused: ALWAYS, ..HOSTILE },
     Row { name: "e1000e", devices: E1000E, ..HOSTILE },
     // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
     Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
@@ -75,7 +78,7 @@ const ROWS: &[Row] = &[
         name: "firmware",
         devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
         system: System::Tiny("role=guest firmware"),
-        options: "--firmware-bars",
+        options: "--firmware-bars --unreset",
         checks: &[&["firmware"]],
         refused: &["bar-moved"],
         ..TINY
@@ -85,7 +88,7 @@ const ROWS: &[Row] = &[
         name: "rule",
         devices: AHCI,
         system: System::Tiny("role=guest shows=90:40"),
-        options: "--vpd /vpd --show 90:ff --refusals",
+        options: "--unreset --vpd /vpd --show 90:ff --refusals",
         checks: &[&["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd", "slot-taken"]],
         refused: &["hidden-write"],
         ..TINY
@@ -98,12 +101,13 @@ const ROWS: &[Row] = &[
         ..HOSTILE
     },
     Row { name: "nvme-dies", times: 4, ..DYING },
-    Row { name: "ahci-dies", devices: AHCI, refused: ALWAYS, times: 3, ..DYING },
+    Row { name: "ahci-dies", devices: AHCI, options: UNRESET, refused: ALWAYS, times: 3, ..DYING },
     Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
     Row {
         name: "killed",
         devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
         system: System::Tiny("role=guest stay"),
+        options: UNRESET,
         times: 2,
         end: End::Killed,
         ..TINY

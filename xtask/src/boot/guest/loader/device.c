@@ -130,7 +130,7 @@ bool guest_add_device(struct guest *g, struct device *device)
         .op = VPCI_DOMCTL_place,
         .machine_sbdf = device->host,
         .guest_sbdf = device->guest == FIRST_FREE ? VPCI_FIRST_FREE : device->guest,
-        .flags = g->firmware_bars ? VPCI_PLACE_FIRMWARE_BARS : 0,
+        .flags = (g->firmware_bars ? VPCI_PLACE_FIRMWARE_BARS : 0) | (g->unreset ? VPCI_PLACE_UNRESET : 0),
         .u.place = {
             .rules = (uintptr_t)device->rules,
             .vpd = (uintptr_t)device->vpd.at,

@@ -50,6 +50,7 @@ struct guest {
     bool hvm;               /* has what HVM domains have emulated */
     uint64_t pciexbar;      /* what its register holds at first */
     bool firmware_bars;     /* BARs are placed by the guest, once */
+    bool unreset;           /* devices that have no reset are its as well */
     bool refusals;          /* what Xen must refuse is tried */
     const char *kernel, *initrd, *command_line;
     struct device devices[MAX_DEVICES];

@@ -24,6 +24,7 @@ static int usage(void)
           "    --show OFFSET:MASK       of the device before, these bits of a dword of its own (hexadecimal); may be repeated\n"
           "    --vpd FILE               of the device before, its vital product data\n"
           "    --firmware-bars          the guest places the BARs\n"
+          "    --unreset                devices may be its without a reset, if they have none\n"
           "    --refusals               tries what Xen must refuse: to place, and about the MCH and servers\n"
           "    --no-vpci                no vPCI\n"
           "    --q35                    the MCH of a Q35 machine\n"
@@ -129,6 +130,7 @@ static bool parse(int argc, char **argv, struct options *o)
         { "show", required_argument, NULL, 'r' },
         { "vpd", required_argument, NULL, 'V' },
         { "firmware-bars", no_argument, NULL, 'f' },
+        { "unreset", no_argument, NULL, 'U' },
         { "refusals", no_argument, NULL, 'R' },
         { "no-vpci", no_argument, NULL, 'P' },
         { "q35", no_argument, NULL, 'Q' },
@@ -166,6 +168,7 @@ static bool parse(int argc, char **argv, struct options *o)
         case 'r': good = g->nr_devices && parse_rule(optarg, &g->devices[g->nr_devices - 1]); break;
         case 'V': good = g->nr_devices && file_open(optarg, &g->devices[g->nr_devices - 1].vpd); break;
         case 'f': g->firmware_bars = true; break;
+        case 'U': g->unreset = true; break;
         case 'R': g->refusals = true; break;
         case 'P': g->vpci = false; break;
         case 'Q': g->q35 = true; break;

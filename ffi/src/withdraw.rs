@@ -1,0 +1,78 @@
+//! Devices that leave their domain for a reset, and come back.
+
+use vpci::{AttachError, Info, Progress, Written};
+
+use crate::abi::{EPERM, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_PENDING, rvpci_device_info};
+use crate::device::{self, Others, rvpci_device};
+use crate::domain::rvpci_domain;
+
+/// Takes a device from its domain, which goes on having it: from now on it reads all ones, writes are dropped, its PIRQs are
+/// given back, and its pages leave the p2m. The device itself is not accessed.
+///
+/// Lock: exclusive. Work: as `rvpci_step`, for one device; its MSI-X vectors in the first call.
+/// Returns `RVPCI_DONE`, or `RVPCI_AGAIN` as long as there are pages in the p2m.
+///
+/// # Safety
+///
+/// `device` is attached to `domain`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_device_withdraw(domain: *mut rvpci_domain, device: *mut rvpci_device) -> i32 {
+    // SAFETY: the caller promises a device and holds the exclusive lock.
+    let (mut function, xen) = unsafe { device::open(device) };
+    let progress = function.withdraw(&xen, &Others { domain, device });
+    let trapped = function.trapped();
+    // SAFETY: the exclusive lock is held, and `function` is not used any more.
+    unsafe { device::set_windows(domain, device, trapped) };
+    if progress == Progress::Again { RVPCI_AGAIN } else { RVPCI_DONE }
+}
+
+/// Gives a withdrawn device that was reset back to its domain, as `rvpci_device_attach` does; `info` says the same as then,
+/// but that its BARs are where they were. What was refused stays counted.
+///
+/// Lock: exclusive. Work: as `rvpci_device_attach`.
+/// Returns what that returns. After an error the device stays withdrawn.
+///
+/// # Safety
+///
+/// `device` is attached to `domain`, and `info` can be read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rvpci_device_reattach(
+    domain: *mut rvpci_domain,
+    device: *mut rvpci_device,
+    info: *const rvpci_device_info,
+) -> i32 {
+    // SAFETY: the caller promises that it can be read.
+    let info = unsafe { &*info };
+    let Some(view) = device::view(info) else { return AttachError::Unsupported.errno() };
+    // SAFETY: the caller promises it.
+    if unsafe { device::is_refused(info) } {
+        return -EPERM;
+    }
+    // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
+    let info = unsafe { device::to_info(info, view) };
+    // SAFETY: the caller promises a device and holds the exclusive lock.
+    match unsafe { reattach(domain, device, &info) } {
+        Ok(Written::Pending) => RVPCI_PENDING,
+        Ok(_) => RVPCI_DONE,
+        Err(error) => error.errno(),
+    }
+}
+
+/// Gives a device back.
+///
+/// # Safety
+///
+/// `device` is attached to `domain`, and nobody else uses either.
+#[inline(never)]
+unsafe fn reattach(
+    domain: *mut rvpci_domain,
+    device: *mut rvpci_device,
+    info: &Info<'_>,
+) -> Result<Written, AttachError> {
+    // SAFETY: the caller promises a device for itself alone.
+    let (mut function, xen) = unsafe { device::open(device) };
+    let written = function.reattach(&xen, info)?;
+    // SAFETY: the exclusive lock is held, and `function` is not used any more.
+    unsafe { device::count_functions(domain, device) };
+    Ok(written)
+}

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Resets of physical functions: the library's engine, stepped by one tasklet. See docs/reset.md.
+ *
+ * Nobody waits for a device here. The tasklet makes one step of each reset that is due, and a timer calls it for the next;
+ * a vCPU whose hypercall needs the outcome is blocked, and makes the hypercall again when it runs.
+ *
+ * Locks: pcidevs_lock, which the tasklet has all the time, then a domain's pci_lock, then that of resets.
+ */
+#include <xen/init.h>
+#include <xen/pci.h>
+#include <xen/sched.h>
+#include <xen/tasklet.h>
+#include <xen/timer.h>
+
+#include "physical.h"
+
+/* How soon the tasklet tries again when somebody else has the list of devices. */
+#define RETRY MILLISECS(1)
+
+static DEFINE_SPINLOCK(lock);
+static struct tasklet tasklet;
+static struct timer timer;
+
+static uint64_t microseconds(void)
+{
+    return NOW() / 1000;
+}
+
+/*
+ * Who asks, and who waits
+ */
+
+/* Starts a reset, when the tasklet comes to it. The lock is held, and none goes on. */
+static void ask(struct vpci_physical *physical, uint32_t methods)
+{
+    ASSERT(physical->phase == IDLE);
+    physical->phase = ASKED;
+    physical->methods = methods;
+    physical->stays_away = false;
+    physical->by_guest = false;
+    physical->again = false;
+    physical->due = 0;
+    tasklet_schedule(&tasklet);
+}
+
+/* Likewise for the guest that has it, and sees it no more. */
+static void ask_for_guest(struct vpci_physical *physical)
+{
+    ask(physical, RVPCI_METHODS_FUNCTION);
+    physical->by_guest = true;
+}
+
+static bool is_waiting(const struct vpci_physical *physical)
+{
+    return physical->waiting_domain == current->domain->domain_id &&
+           physical->waiting_vcpu == current->vcpu_id;
+}
+
+/*
+ * Has the running vCPU wait for the end of a reset that goes on: its hypercall is to be made again. The lock is held, so
+ * that the end cannot be missed.
+ */
+static int wait_for(struct vpci_physical *physical)
+{
+    if ( !is_waiting(physical) )
+    {
+        if ( physical->waiting_domain != DOMID_INVALID )
+            return -EBUSY;
+        physical->waiting_domain = current->domain->domain_id;
+        physical->waiting_vcpu = current->vcpu_id;
+        physical->waiting_since = NOW();
+    }
+    else if ( NOW() - physical->waiting_since > LONGEST_WAIT )
+    {
+        physical->waiting_domain = DOMID_INVALID;
+        return -EAGAIN;
+    }
+
+    vcpu_block();
+
+    return -ERESTART;
+}
+
+/* Whether the running vCPU waited for a reset, which is over: then it waits no more. The lock is held. */
+static bool has_waited(struct vpci_physical *physical)
+{
+    bool waited = is_waiting(physical);
+
+    if ( waited )
+        physical->waiting_domain = DOMID_INVALID;
+
+    return waited;
+}
+
+static void wake(const struct vpci_physical *physical)
+{
+    struct domain *d = rcu_lock_domain_by_id(physical->waiting_domain);
+    struct vcpu *v;
+
+    if ( !d )
+        return;
+
+    v = domain_vcpu(d, physical->waiting_vcpu);
+    if ( v )
+        vcpu_unblock(v);
+    rcu_unlock_domain(d);
+}
+
+int vpci_reset_and_wait(struct vpci_physical *physical, uint32_t methods)
+{
+    int rc;
+
+    spin_lock(&lock);
+    if ( physical->phase != IDLE )
+        rc = wait_for(physical);
+    else if ( has_waited(physical) )
+        rc = physical->result;
+    else
+    {
+        ask(physical, methods);
+        rc = wait_for(physical);
+    }
+    spin_unlock(&lock);
+
+    return rc;
+}
+
+int vpci_reset_unless_clean(struct vpci_physical *physical, bool may_be_refused)
+{
+    struct rvpci_reset_state state;
+    int rc = 0;
+
+    spin_lock(&lock);
+    if ( physical->phase != IDLE )
+    {
+        physical->stays_away = true;
+        rc = wait_for(physical);
+    }
+    else if ( physical->claimed )
+        rc = -EBUSY;
+    else if ( has_waited(physical) && physical->result )
+    {
+        rvpci_reset_state(physical_core(physical), &state);
+        if ( !may_be_refused || state.outcome != RVPCI_OUTCOME_REFUSED )
+            rc = physical->result;
+    }
+    else if ( !physical->clean )
+    {
+        ask(physical, RVPCI_METHODS_ALL);
+        physical->stays_away = true;
+        rc = wait_for(physical);
+    }
+    /* Whatever comes of it now, it has had an owner. */
+    if ( !rc )
+        physical->clean = false;
+    spin_unlock(&lock);
+
+    return rc;
+}
+
+void vpci_reset_left(pci_sbdf_t sbdf)
+{
+    struct vpci_physical *physical = vpci_physical(sbdf, false);
+
+    if ( !physical )
+        return;
+
+    spin_lock(&lock);
+    if ( physical->phase == IDLE )
+        ask(physical, RVPCI_METHODS_ALL);
+    spin_unlock(&lock);
+}
+
+void vpci_reset_by_guest(pci_sbdf_t sbdf)
+{
+    struct vpci_physical *physical = vpci_physical(sbdf, false);
+
+    if ( !physical )
+        return;
+
+    spin_lock(&lock);
+    if ( physical->phase == IDLE )
+        ask_for_guest(physical);
+    else
+        physical->again = true;
+    spin_unlock(&lock);
+}
+
+bool vpci_hide_until_reset(pci_sbdf_t sbdf)
+{
+    struct vpci_physical *physical = vpci_physical(sbdf, false);
+
+    if ( !physical )
+        return false;
+
+    spin_lock(&lock);
+    physical->hidden = physical->claimed ||
+                       (physical->phase != IDLE &&
+                        physical->phase < GIVING_BACK);
+    if ( !physical->hidden )
+    {
+        /* It may be another one now. */
+        physical->clean = false;
+        physical->lost = false;
+        physical->learnt = false;
+        physical->stays_away = false;
+    }
+    spin_unlock(&lock);
+
+    return physical->hidden;
+}
+
+bool vpci_stop_hiding(pci_sbdf_t sbdf)
+{
+    struct vpci_physical *physical = vpci_physical(sbdf, false);
+    bool hidden = physical && physical->hidden;
+
+    if ( hidden )
+        physical->hidden = false;
+
+    return hidden;
+}
+
+uint32_t vpci_reset_state(const struct vpci_physical *physical)
+{
+    if ( physical->phase != IDLE )
+        return VPCI_FUNCTION_RESETTING;
+    if ( physical->lost )
+        return VPCI_FUNCTION_LOST;
+
+    return physical->clean ? VPCI_FUNCTION_CLEAN : VPCI_FUNCTION_USED;
+}
+
+/*
+ * The functions that a reset takes care of
+ */
+
+static bool is_busy(const struct vpci_physical *physical)
+{
+    return physical->phase != IDLE || physical->claimed;
+}
+
+static bool is_member(const struct vpci_physical *first,
+                      const struct vpci_physical *other)
+{
+    unsigned int i;
+
+    for ( i = 0; i < first->nr_members; i++ )
+        if ( first->member[i] == other )
+            return true;
+
+    return false;
+}
+
+/* Makes members of the idle functions behind the bridge. */
+static int cf_check add_member(struct pci_dev *pdev, void *arg)
+{
+    struct vpci_physical *first = arg, *physical;
+
+    if ( !vpci_is_behind(pdev->sbdf, first->bridge) ||
+         pdev->sbdf.sbdf == first->sbdf.sbdf || !vpci_is_idle(pdev) ||
+         first->nr_members == MAX_MEMBERS )
+        return 0;
+
+    physical = vpci_physical(pdev->sbdf, true);
+    if ( physical && !is_busy(physical) )
+        first->member[first->nr_members++] = physical;
+
+    return 0;
+}
+
+struct behind {
+    const struct vpci_physical *first;
+    bool all;       /* those found so far are idle, and are members */
+};
+
+/* Whether a function behind the bridge can do with a reset now. */
+static int cf_check check_member(struct pci_dev *pdev, void *arg)
+{
+    struct behind *behind = arg;
+    const struct vpci_physical *physical;
+
+    if ( !vpci_is_behind(pdev->sbdf, behind->first->bridge) ||
+         pdev->sbdf.sbdf == behind->first->sbdf.sbdf )
+        return 0;
+
+    physical = vpci_physical(pdev->sbdf, false);
+    behind->all = behind->all && physical && vpci_is_idle(pdev) &&
+                  is_member(behind->first, physical) && physical->learnt &&
+                  !is_busy(physical);
+
+    return 0;
+}
+
+static struct vpci_physical *from_library(uint32_t sbdf)
+{
+    return vpci_physical((pci_sbdf_t){ .sbdf = sbdf }, false);
+}
+
+bool rvpci_host_claim(uint32_t sbdf)
+{
+    struct vpci_physical *physical = from_library(sbdf);
+
+    if ( !physical || physical->claimed )
+        return false;
+
+    physical->claimed = true;
+
+    return true;
+}
+
+void rvpci_host_release(uint32_t sbdf)
+{
+    struct vpci_physical *physical = from_library(sbdf);
+
+    if ( physical )
+        physical->claimed = false;
+}
+
+static void claim_members(struct vpci_physical *physical, bool claimed)
+{
+    unsigned int i;
+
+    for ( i = 1; i < physical->nr_members; i++ )
+        physical->member[i]->claimed = claimed;
+    vpci_freeze(physical->bridge, claimed);
+}
+
+bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first)
+{
+    struct vpci_physical *physical = from_library(first);
+    struct behind behind = { .first = physical, .all = true };
+
+    if ( !physical || physical->bridge != bridge )
+        return false;
+
+    pci_iterate_devices(check_member, &behind);
+    physical->has_bus = behind.all;
+    if ( behind.all )
+        claim_members(physical, true);
+
+    return behind.all;
+}
+
+void rvpci_host_release_bus(uint32_t bridge, uint32_t first)
+{
+    struct vpci_physical *physical = from_library(first);
+
+    if ( !physical )
+        return;
+
+    claim_members(physical, false);
+}
+
+int32_t rvpci_host_withdraw(uint32_t sbdf)
+{
+    struct pci_dev *pdev = pci_get_pdev(NULL, (pci_sbdf_t){ .sbdf = sbdf });
+
+    return pdev ? vpci_withdraw(pdev) : RVPCI_DONE;
+}
+
+/*
+ * A reset, phase by phase
+ */
+
+static void enter(struct vpci_physical *physical, enum vpci_phase phase)
+{
+    physical->at = 0;
+    physical->due = 0;
+
+    spin_lock(&lock);
+    physical->phase = phase;
+    spin_unlock(&lock);
+}
+
+static void finish(struct vpci_physical *physical, int result)
+{
+    spin_lock(&lock);
+    physical->result = result;
+    physical->phase = IDLE;
+    if ( physical->again )
+        ask_for_guest(physical);
+    spin_unlock(&lock);
+
+    wake(physical);
+}
+
+/* Gives a function back to whoever has it, and says what has become of it. */
+static void settle(struct vpci_physical *physical, struct vpci_physical *member,
+                   uint32_t outcome)
+{
+    struct pci_dev *pdev = pci_get_pdev(NULL, member->sbdf);
+    bool ready = outcome == RVPCI_OUTCOME_READY;
+    bool lost = outcome == RVPCI_OUTCOME_QUARANTINED;
+    bool clean = ready && pdev &&
+                 (pdev->domain == dom_io || member->stays_away);
+    int rc;
+
+    if ( pdev && !lost && !clean )
+    {
+        rc = vpci_give_back(pdev, member->hidden);
+        if ( rc < 0 )
+            printk(XENLOG_WARNING "%pp: cannot be given back to %pd: %d\n",
+                   &member->sbdf, pdev->domain, rc);
+        else
+            member->hidden = false;
+        physical->maps = physical->maps || rc == RVPCI_PENDING;
+    }
+
+    spin_lock(&lock);
+    /* What was refused is as it was before. */
+    if ( ready || lost )
+    {
+        member->lost = lost;
+        member->clean = clean;
+    }
+    spin_unlock(&lock);
+}
+
+static void find_members(struct vpci_physical *physical)
+{
+    physical->has_bus = false;
+    physical->maps = false;
+    physical->error = 0;
+    physical->member[0] = physical;
+    physical->nr_members = 1;
+
+    physical->bridge = vpci_bridge_above(physical->sbdf);
+    if ( (physical->methods & RVPCI_METHOD_BUS) &&
+         physical->bridge != RVPCI_NO_SBDF )
+        pci_iterate_devices(add_member, physical);
+
+    enter(physical, LEARNING);
+}
+
+/* Reads a function if the hardware domain has it. What others had is not to be believed any more. */
+static int learn(struct vpci_physical *physical)
+{
+    const struct pci_dev *pdev = pci_get_pdev(NULL, physical->sbdf);
+    int rc = 0;
+
+    if ( !pdev )
+        rc = -ENODEV;
+    else if ( is_hardware_domain(pdev->domain) && !physical->lost )
+        rc = vpci_learn(physical, pdev);
+    else if ( !physical->learnt )
+        rc = -ENODATA;
+    if ( !rc )
+        vpci_look_up(physical);
+
+    return rc;
+}
+
+static void learn_next(struct vpci_physical *physical)
+{
+    int rc = learn(physical->member[physical->at]);
+
+    /* With another one that cannot be learnt, only the bus is not to be had. */
+    if ( physical->at )
+        rc = 0;
+
+    if ( !rc && ++physical->at < physical->nr_members )
+        return;
+
+    if ( !rc )
+        rc = rvpci_reset_start(physical_core(physical), physical->bridge,
+                               physical->methods, physical->by_guest,
+                               microseconds());
+    if ( !rc )
+    {
+        enter(physical, RUNNING);
+        return;
+    }
+
+    physical->error = rc;
+    settle(physical, physical, RVPCI_OUTCOME_REFUSED);
+    enter(physical, MAPPING);
+}
+
+static void step(struct vpci_physical *physical)
+{
+    struct rvpci_physical *core[MAX_MEMBERS];
+    uint64_t due = 0;
+    unsigned int i;
+
+    for ( i = 0; i < physical->nr_members; i++ )
+        core[i] = physical_core(physical->member[i]);
+
+    if ( rvpci_reset_step(core, physical->nr_members, microseconds(),
+                          &due) == RVPCI_AGAIN )
+        physical->due = due * 1000;
+    else
+        enter(physical, GIVING_BACK);
+}
+
+static void give_back_next(struct vpci_physical *physical)
+{
+    struct vpci_physical *member = physical->member[physical->at];
+    struct rvpci_reset_state state;
+
+    rvpci_reset_state(physical_core(physical), &state);
+    if ( member == physical || physical->has_bus )
+        settle(physical, member, state.outcome);
+
+    if ( ++physical->at == physical->nr_members )
+        enter(physical, MAPPING);
+}
+
+/* Only the hardware domain has devices that decode at once. */
+static void map_next(struct vpci_physical *physical)
+{
+    struct rvpci_reset_state state;
+
+    if ( physical->maps && vpci_map_pending(hardware_domain) )
+        return;
+
+    finish(physical, physical->error ?:
+                     rvpci_reset_state(physical_core(physical), &state));
+}
+
+static void advance(struct vpci_physical *physical)
+{
+    switch ( physical->phase )
+    {
+    case IDLE:
+        break;
+
+    case ASKED:
+        find_members(physical);
+        break;
+
+    case LEARNING:
+        learn_next(physical);
+        break;
+
+    case RUNNING:
+        step(physical);
+        break;
+
+    case GIVING_BACK:
+        give_back_next(physical);
+        break;
+
+    case MAPPING:
+        map_next(physical);
+        break;
+    }
+}
+
+static void cf_check run(void *unused)
+{
+    struct vpci_physical *physical;
+    s_time_t next = STIME_MAX;
+
+    if ( !pcidevs_trylock() )
+    {
+        set_timer(&timer, NOW() + RETRY);
+        return;
+    }
+
+    for ( physical = vpci_next_physical(NULL); physical;
+          physical = vpci_next_physical(physical) )
+    {
+        if ( physical->phase != IDLE && physical->due <= NOW() )
+            advance(physical);
+        if ( physical->phase != IDLE )
+            next = min(next, physical->due);
+    }
+
+    pcidevs_unlock();
+
+    if ( next == STIME_MAX )
+        return;
+
+    if ( next <= NOW() )
+        tasklet_schedule(&tasklet);
+    else
+        set_timer(&timer, next);
+}
+
+static void cf_check kick(void *unused)
+{
+    tasklet_schedule(&tasklet);
+}
+
+static int __init cf_check init(void)
+{
+    tasklet_init(&tasklet, run, NULL);
+    init_timer(&timer, kick, NULL, 0);
+
+    return 0;
+}
+__initcall(init);
+
+/*
+ * Local variables:
+ * mode: C
+ * c-file-style: "BSD"
+ * c-basic-offset: 4
+ * tab-width: 4
+ * indent-tabs-mode: nil
+ * End:
+ */
