@@ -442,6 +442,38 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_cannot_be_what_it_says_is_not_sound() {
+        let bytes = |offset, length, answer| Choice::Bytes { offset, length, answer };
+        let row = |place, choice| {
+            let (ids, when) = (Ids::range(1, 2), When::ALWAYS);
+            Known { mirror: Mirror { vendor: 2, ids, when, place, choice }, name: "", why: "" }
+        };
+        let in_memory = |choice| is_table(&[row(Place::Memory(0), choice)]);
+        assert!(in_memory(bytes(0x1000, 0x1000, Answer::View(0))));
+        assert!(!in_memory(bytes(0x1000, 0x1000, Answer::View(4))), "a view ends inside configuration space");
+        let gate = Answer::Gate { mask: 1, value: 1 };
+        assert!(in_memory(bytes(8, 4, gate)) && !in_memory(bytes(8, 8, gate)), "a gate is one dword");
+        for (offset, length) in [(2, 4), (4, 2), (4, 0)] {
+            assert!(!in_memory(bytes(offset, length, Answer::Closed)), "dwords, at least one");
+        }
+        assert!(in_memory(Choice::Refused(Reasons::OWN_BUS)));
+        assert!(!in_memory(Choice::Refused(Reasons::empty())), "a refusal has a reason");
+        for place in [Place::Nowhere, Place::Ports(1)] {
+            assert!(!is_table(&[row(place, bytes(0, 4, Answer::Closed))]), "bytes are in memory");
+        }
+        assert!(is_table(&[row(Place::Ports(1), Choice::NoPorts)]) && !in_memory(Choice::NoPorts));
+        for choice in [Choice::NoPortsBesideBar0, Choice::NoLegacyPorts, Choice::Hidden] {
+            assert!(is_table(&[row(Place::Nowhere, choice)]) && !in_memory(choice));
+        }
+        // By vendor, or the binary search misses some; and IDs from the lowest on.
+        let (first, mut second) = (row(Place::Nowhere, Choice::Hidden), row(Place::Nowhere, Choice::Hidden));
+        second.mirror.vendor = 3;
+        assert!(is_table(&[first, second]) && !is_table(&[second, first]));
+        second.mirror.ids = Ids::range(2, 1);
+        assert!(!is_table(&[first, second]));
+    }
+
+    #[test]
     fn the_rows_are_those_with_words() {
         assert!(KNOWN.iter().map(|known| known.mirror).eq(MIRRORS));
         assert!(KNOWN.iter().all(|known| !known.name.is_empty() && !known.why.is_empty()));

@@ -241,6 +241,46 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_searched_in_vain_is_none() {
+        use super::row::{many, one, span};
+        let (always, flags) = (When::ALWAYS, Says::Flags(Flags::NO_FLR));
+        let row = |vendor, device| one(vendor, device, always, flags, "");
+        assert!(is_table(&[row(1, 2), row(1, 2), row(1, 3), row(2, 0)], true));
+        assert!(!is_table(&[row(1, 3), row(1, 2)], true), "devices");
+        assert!(!is_table(&[row(2, 0), row(1, 1)], true), "vendors");
+        assert!(!is_table(&[one(1, 1, When::revisions(2, 1), flags, "")], true), "no function");
+        // Only the first of several devices would be found among single ones.
+        let several = [many(1, span(2, 3), always, flags, "")];
+        assert!(is_table(&several, false) && !is_table(&several, true));
+    }
+
+    #[test]
+    fn a_function_has_to_meet_all_of_a_condition() {
+        let when = When::interface(0x01_0802).and(Traits::ROOT_BUS).and(Traits::VIRTUAL);
+        let function = Identity {
+            class: 0x0108_0207,
+            traits: Traits::ROOT_BUS | Traits::VIRTUAL,
+            ..function(0x144d, 0xa804)
+        };
+        assert!(when.holds(&function), "any revision");
+        assert!(!when.holds(&Identity { class: 0x0108_0107, ..function }));
+        assert!(!when.holds(&Identity { traits: Traits::ROOT_BUS, ..function }));
+        assert!(!when.holds(&Identity { traits: Traits::VIRTUAL, ..function }));
+    }
+
+    #[test]
+    fn figures_are_those_of_the_rows() {
+        let of =
+            |says| find(&function(1, 1), &[Row { vendor: 1, ids: Ids::one(1), when: When::ALWAYS, says }]);
+        assert_eq!(of(Says::D3coldDelay(700)), Quirks { d3cold_delay_ms: Some(700), ..Quirks::NONE });
+        assert_eq!(of(Says::VpdLength(99)), Quirks { vpd_len: Some(99), ..Quirks::NONE });
+        // A device that is not there 100 ms after a bus reset, and two of Chelsio's with more than their end tag says.
+        assert_eq!(find(&function(0x5555, 0x0004), &[]).d3cold_delay_ms, Some(1000));
+        assert_eq!(find(&function(0x1425, 0x0030), &[]).vpd_len, Some(8192));
+        assert_eq!(find(&function(0x1425, 0x5400), &[]).vpd_len, Some(2048));
+    }
+
+    #[test]
     fn the_rows_are_in_order_and_all_there() {
         assert!(ROWS.is_sorted_by_key(Row::key));
         let known = || DEVICES.into_iter().flatten();
