@@ -5,13 +5,40 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+/// What was recorded, by its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    variable: &'static str,
+    name: &'static str,
+}
+
+/// Dumps of configuration space.
+pub const DUMPS: Kind = Kind { variable: "VPCI_DUMPS", name: "dumps" };
+/// Accesses of firmware and systems.
+pub const TRACES: Kind = Kind { variable: "VPCI_TRACES", name: "traces" };
+/// Lists of devices.
+pub const LISTS: Kind = Kind { variable: "VPCI_LISTS", name: "reference" };
+
+impl Kind {
+    /// Where it is.
+    pub fn directory(self) -> PathBuf {
+        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(self.name);
+        env::var_os(self.variable).map_or_else(beside, PathBuf::from)
+    }
+
+    /// Whether its tests are to be run: it is there, or somebody said where.
+    pub fn is_expected(self) -> bool {
+        env::var_os(self.variable).is_some() || self.directory().is_dir()
+    }
+}
+
 /// All dumps, in order.
 ///
 /// # Panics
 ///
 /// If there are none.
 pub fn files() -> Vec<PathBuf> {
-    files_in("VPCI_DUMPS", "dumps", &["txt"])
+    files_in(DUMPS, &["txt"])
 }
 
 /// All traces, in order; some are compressed.
@@ -20,16 +47,15 @@ pub fn files() -> Vec<PathBuf> {
 ///
 /// If there are none.
 pub fn traces() -> Vec<PathBuf> {
-    files_in("VPCI_TRACES", "traces", &["trace", "gz"])
+    files_in(TRACES, &["trace", "gz"])
 }
 
-fn files_in(variable: &str, name: &str, extensions: &[&str]) -> Vec<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
-    let directory = env::var_os(variable).map_or(beside, PathBuf::from);
+fn files_in(kind: Kind, extensions: &[&str]) -> Vec<PathBuf> {
+    let directory = kind.directory();
     let mut found = Vec::new();
     search(&directory, extensions, &mut found);
     found.sort();
-    assert!(!found.is_empty(), "no {name} in {}", directory.display());
+    assert!(!found.is_empty(), "no {} in {}", kind.name, directory.display());
     found
 }
 
@@ -39,8 +65,7 @@ fn files_in(variable: &str, name: &str, extensions: &[&str]) -> Vec<PathBuf> {
 ///
 /// If it is not there, or a row has too many fields or too few.
 pub fn list<const N: usize>(name: &str) -> Vec<[String; N]> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/reference");
-    let path = env::var_os("VPCI_LISTS").map_or(beside, PathBuf::from).join(name);
+    let path = LISTS.directory().join(name);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let fields = |line: &str| {
         let found = split(line);
