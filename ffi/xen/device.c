@@ -272,7 +272,7 @@ static int take_hardware(struct domain *d, struct pci_dev *pdev)
     if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
         return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_READ_ONLY);
 
-    if ( vpci_hide_until_reset(pdev->sbdf) )
+    if ( vpci_hide_until_reset(pdev) )
         return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_HIDDEN);
 
     describe_hardware(pdev, &info);

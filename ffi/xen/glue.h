@@ -216,7 +216,7 @@ void vpci_reset_by_guest(pci_sbdf_t sbdf);
  * Whether a function that the hardware domain gets now is to be hidden from it until a reset is over: vpci_give_back ends
  * that. The list of devices is locked.
  */
-bool vpci_hide_until_reset(pci_sbdf_t sbdf);
+bool vpci_hide_until_reset(const struct pci_dev *pdev);
 
 /* Whether it was hidden; it is not to be any more. The list of devices is locked. */
 bool vpci_stop_hiding(pci_sbdf_t sbdf);

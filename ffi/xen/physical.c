@@ -141,6 +141,7 @@ int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev)
     int rc;
 
     physical->learnt = false;
+    physical->pdev = pdev;
 
     if ( vpci_bridge_above(pdev->sbdf) == RVPCI_NO_SBDF )
         info.traits |= RVPCI_TRAIT_ROOT_BUS;

@@ -35,6 +35,7 @@ struct vpci_physical {
     struct list_head list;
     pci_sbdf_t sbdf;
 
+    const struct pci_dev *pdev; /* owner: what Xen calls it, or called it; not to be looked into */
     bool learnt;                /* owner: there is a snapshot */
     bool hidden;                /* owner: the hardware domain is not to see it before its reset is over */
     bool lost;                  /* lock: it did not survive its last reset */

@@ -41,6 +41,8 @@ static void ask(struct vpci_physical *physical, uint32_t methods)
     physical->by_guest = false;
     physical->again = false;
     physical->due = 0;
+    /* Who waited for the last one, and did not come back, does not keep others from waiting for this one. */
+    physical->waiting_domain = DOMID_INVALID;
     tasklet_schedule(&tasklet);
 }
 
@@ -187,9 +189,9 @@ void vpci_reset_by_guest(pci_sbdf_t sbdf)
     spin_unlock(&lock);
 }
 
-bool vpci_hide_until_reset(pci_sbdf_t sbdf)
+bool vpci_hide_until_reset(const struct pci_dev *pdev)
 {
-    struct vpci_physical *physical = vpci_physical(sbdf, false);
+    struct vpci_physical *physical = vpci_physical(pdev->sbdf, false);
 
     if ( !physical )
         return false;
@@ -200,11 +202,12 @@ bool vpci_hide_until_reset(pci_sbdf_t sbdf)
                         physical->phase < GIVING_BACK);
     if ( !physical->hidden )
     {
-        /* It may be another one now. */
         physical->clean = false;
-        physical->lost = false;
-        physical->learnt = false;
         physical->stays_away = false;
+        /* Of one that did not survive a reset, the old snapshot is all that can be believed. */
+        physical->lost = physical->lost && physical->pdev == pdev;
+        physical->learnt = physical->lost && physical->learnt;
+        physical->pdev = pdev;
     }
     spin_unlock(&lock);
 
