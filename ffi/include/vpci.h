@@ -1490,6 +1490,14 @@ uint32_t rvpci_physical_methods(const struct rvpci_physical *physical);
 uint32_t rvpci_d3hot_delay(uint32_t sbdf);
 
 /**
+ * Has the function at `sbdf`, if it is a root port, tell software when a function below it is not ready (Configuration RRS
+ * Software Visibility), so that no CPU waits for that. Whether it does.
+ *
+ * Work: one look at its capability list.
+ */
+bool rvpci_enable_rrs(uint32_t sbdf);
+
+/**
  * Whether a row may be given: 0, or -EINVAL for one that is malformed or that no function can match.
  *
  * Work: constant.

@@ -7,7 +7,7 @@ use static_assertions::{const_assert, const_assert_eq};
 use capabilities::{ConfigReader, Sbdf, Width};
 use quirks::reset::{Limiter, Member, Outcome, Region, Request, Reset, Snapshot, SnapshotError, Subject};
 use quirks::table::{Identity, RawRow, Row, Traits};
-use quirks::{Flags, Methods, Quirks};
+use quirks::{Flags, Quirks};
 
 use crate::abi::{
     E2BIG, EINVAL, ENODEV, EOPNOTSUPP, Errno, RVPCI_QUIRK_DENY, RVPCI_TRAIT_AMD_IOMMU, RVPCI_TRAIT_ROOT_BUS,
@@ -16,7 +16,14 @@ use crate::abi::{
 use crate::host::Machine;
 
 /// What the library keeps of a physical function, whoever has it.
+#[repr(C)]
 pub struct rvpci_physical {
+    pub(crate) known: Known,
+    pub(crate) snapshot: Snapshot,
+}
+
+/// All but the snapshot.
+pub(crate) struct Known {
     pub(crate) identity: Identity,
     pub(crate) quirks: Quirks,
     pub(crate) limiter: Limiter,
@@ -26,7 +33,6 @@ pub struct rvpci_physical {
     /// Resets that ended. It wraps.
     pub(crate) count: u32,
     pub(crate) running: bool,
-    pub(crate) snapshot: Snapshot,
 }
 
 const_assert!(align_of::<rvpci_physical>() == 8);
@@ -49,23 +55,24 @@ pub extern "C" fn rvpci_physical_size() -> usize {
 /// There are `rvpci_physical_size()` bytes at `physical`, aligned to 8, for the library alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_physical_init(physical: *mut rvpci_physical) {
-    // SAFETY: the caller gives the bytes. Zeros are a valid snapshot; all else is written below.
+    let known = Known {
+        identity: Identity::default(),
+        quirks: Quirks::NONE,
+        limiter: Limiter::default(),
+        reset: Reset::new(Request::NONE),
+        outcome: None,
+        count: 0,
+        running: false,
+    };
+    // SAFETY: the caller gives the bytes. Zeros are a valid snapshot.
     unsafe { physical.write_bytes(0, 1) };
-    // SAFETY: it is inside, and aligned.
-    unsafe { (&raw mut (*physical).identity).write(Identity::default()) };
-    // SAFETY: likewise.
-    unsafe { (&raw mut (*physical).quirks).write(Quirks::NONE) };
-    // SAFETY: likewise.
-    unsafe { (&raw mut (*physical).limiter).write(Limiter::default()) };
-    // SAFETY: likewise.
-    unsafe { (&raw mut (*physical).reset).write(Reset::new(Request::NONE)) };
-    // SAFETY: likewise.
-    unsafe { (&raw mut (*physical).outcome).write(None) };
+    // SAFETY: it is the first that is there, and aligned.
+    unsafe { physical.cast::<Known>().write(known) };
 }
 
 impl rvpci_physical {
     pub(crate) const fn member(&self) -> Member<'_> {
-        Member { snapshot: &self.snapshot, quirks: &self.quirks }
+        Member { snapshot: &self.snapshot, quirks: &self.known.quirks }
     }
 }
 
@@ -107,14 +114,14 @@ pub unsafe extern "C" fn rvpci_physical_learn(
     // SAFETY: the caller promises that it can be read, if it is not NULL.
     let ids = unsafe { info.vf.as_ref() }.map(|vf| vf.ids);
     let (sbdf, traits) = (Sbdf(info.sbdf), Traits::from_bits_truncate(info.traits as u16)); // CAST: 10 bits.
-    physical.identity = Identity::read(&Config { sbdf, ids }, sbdf, traits);
-    physical.quirks = quirks::table::find(&physical.identity, &[]);
+    physical.known.identity = Identity::read(&Config { sbdf, ids }, sbdf, traits);
+    physical.known.quirks = quirks::table::find(&physical.known.identity, &[]);
     let subject = Subject {
         sbdf,
         virtual_function: traits.contains(Traits::VIRTUAL),
         bars: info.bar.map(|bar| Region { address: bar.address, size: bar.size }),
     };
-    physical.snapshot.take(&Machine, &subject, &physical.quirks).err().map_or(0, Errno::errno)
+    physical.snapshot.take(&Machine, &subject, &physical.known.quirks).err().map_or(0, Errno::errno)
 }
 
 impl Errno for SnapshotError {
@@ -145,17 +152,17 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
     // SAFETY: the caller promises a physical function for itself alone.
     let physical = unsafe { &mut *physical };
     let of_all = u16::try_from(d3hot_ms).ok().filter(|ms| *ms != 0);
-    let mut all = quirks::table::find(&physical.identity, &[]);
+    let mut all = quirks::table::find(&physical.known.identity, &[]);
     all = all.merge(Quirks { d3hot_delay_ms: of_all, ..Quirks::NONE });
     for at in 0..count {
         // SAFETY: the caller promises so many.
         let row = unsafe { rows.add(at as usize) }; // CAST: widening.
         // SAFETY: it can be read, and is aligned.
-        if let Some(row) = unsafe { to_row(row) }.filter(|row| row.matches(&physical.identity)) {
+        if let Some(row) = unsafe { to_row(row) }.filter(|row| row.matches(&physical.known.identity)) {
             all = all.merge(row.says.quirks());
         }
     }
-    physical.quirks = all;
+    physical.known.quirks = all;
 }
 
 /// What is known of the function's kind without a number to it: `RVPCI_QUIRK_DENY`, and the others of
@@ -169,7 +176,7 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_physical_flags(physical: *const rvpci_physical) -> u32 {
     // SAFETY: the caller promises it.
-    unsafe { &*physical }.quirks.flags.bits()
+    unsafe { &*physical }.known.quirks.flags.bits()
 }
 
 /// The methods that can reset the function, as far as its registers and its quirks say, `RVPCI_METHOD_*`; of its bus that it
@@ -188,12 +195,7 @@ pub unsafe extern "C" fn rvpci_physical_methods(physical: *const rvpci_physical)
 
 /// Whether only a guest that is trusted may have it.
 pub(crate) fn is_denied(physical: &rvpci_physical) -> bool {
-    physical.quirks.flags.contains(Flags::DENY)
-}
-
-/// Whether a guest may be shown that it can reset the function.
-pub(crate) fn is_resettable(physical: &rvpci_physical) -> bool {
-    physical.member().methods().intersects(Methods::FUNCTION)
+    physical.known.quirks.flags.contains(Flags::DENY)
 }
 
 /// The milliseconds between D3hot and D0 that the device at `sbdf` makes every device of the machine need; 0 if it does not.
@@ -206,6 +208,15 @@ pub extern "C" fn rvpci_d3hot_delay(sbdf: u32) -> u32 {
     let quirks = quirks::table::find(&of, &[]);
     let of_all = quirks.flags.contains(Flags::D3HOT_DELAY_GLOBAL);
     quirks.d3hot_delay_ms.filter(|_| of_all).map_or(0, u32::from)
+}
+
+/// Has the function at `sbdf`, if it is a root port, tell software when a function below it is not ready (Configuration RRS
+/// Software Visibility), so that no CPU waits for that. Whether it does.
+///
+/// Work: one look at its capability list.
+#[unsafe(no_mangle)]
+pub extern "C" fn rvpci_enable_rrs(sbdf: u32) -> bool {
+    quirks::reset::enable_rrs(&Machine, Sbdf(sbdf))
 }
 
 /// Whether a row may be given: 0, or -EINVAL for one that is malformed or that no function can match.

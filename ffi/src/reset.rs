@@ -5,7 +5,7 @@ use core::slice;
 use static_assertions::const_assert_eq;
 
 use capabilities::Sbdf;
-use quirks::reset::{MEMBERS, Next, Outcome, Reason, Request, Reset, Time};
+use quirks::reset::{MEMBERS, Member, Next, Outcome, Reason, Request, Reset, Time};
 use quirks::{Method, Methods};
 
 use crate::abi::{
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn rvpci_reset_start(
     now: u64,
 ) -> i32 {
     // SAFETY: the caller promises a physical function for itself alone.
-    let physical = unsafe { &mut *physical };
+    let physical = unsafe { &mut (*physical).known };
     let Some(methods) = Methods::from_bits(methods) else { return -EINVAL };
     if physical.running {
         return -EBUSY;
@@ -75,29 +75,25 @@ pub unsafe extern "C" fn rvpci_reset_step(
     let members = unsafe { slice::from_raw_parts(members, count) };
     let Some(&first) = members.first() else { return RVPCI_DONE };
     // SAFETY: it is a physical function for this call alone.
-    let (mut reset, running) = unsafe { ((*first).reset, (*first).running) };
-    if !running {
+    let rvpci_physical { known, snapshot } = unsafe { &mut *first };
+    if !known.running {
         return RVPCI_DONE;
     }
-    // SAFETY: likewise; no reference to it is in use.
-    let head = unsafe { &*first };
-    let mut all = [head.member(); MEMBERS + 1];
-    for (to, from) in all.iter_mut().zip(members) {
-        // SAFETY: likewise for each.
+    let head = Member { snapshot, quirks: &known.quirks };
+    let mut all = [head; MEMBERS + 1];
+    for (to, from) in all.iter_mut().zip(members).skip(1) {
+        // SAFETY: likewise for each, none of which is the first.
         *to = unsafe { &**from }.member();
     }
-    let next = reset.step(&Machine, all.get(..count).unwrap_or_default(), Time(now));
-    // SAFETY: the references to members are not used any more.
-    let physical = unsafe { &mut *first };
-    physical.reset = reset;
+    let next = known.reset.step(&Machine, all.get(..count).unwrap_or_default(), Time(now));
     let at = match next {
         Next::Again => now,
         Next::At(Time(at)) => at,
         Next::Done(outcome) => {
-            physical.running = false;
-            physical.outcome = Some(outcome);
-            physical.count = physical.count.wrapping_add(1);
-            physical.limiter.ended(Time(now));
+            known.running = false;
+            known.outcome = Some(outcome);
+            known.count = known.count.wrapping_add(1);
+            known.limiter.ended(Time(now));
             return RVPCI_DONE;
         }
     };
@@ -116,7 +112,7 @@ pub unsafe extern "C" fn rvpci_reset_step(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_reset_cancel(physical: *mut rvpci_physical) {
     // SAFETY: the caller promises a physical function for itself alone.
-    unsafe { &mut *physical }.reset.cancel();
+    unsafe { &mut *physical }.known.reset.cancel();
 }
 
 /// Stores how the last reset of a physical function ended in `*state`.
@@ -136,6 +132,7 @@ pub unsafe extern "C" fn rvpci_reset_state(
 ) -> i32 {
     // SAFETY: the caller promises a physical function.
     let physical = unsafe { &*physical };
+    let physical = &physical.known;
     let (outcome, reason, method, errno) = match physical.outcome {
         _ if physical.running => (RVPCI_OUTCOME_RUNNING, None, None, -EAGAIN),
         None => (RVPCI_OUTCOME_NEVER, None, None, 0),

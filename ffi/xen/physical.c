@@ -177,34 +177,34 @@ int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev)
     return rc;
 }
 
-static int cf_check longest_delay(struct pci_dev *pdev, void *arg)
-{
-    uint32_t *longest = arg;
+/* What some device of the machine needs of all of them. Such devices are part of the chip set: they do not come later. */
+static uint32_t d3hot_delay;
 
-    *longest = max(*longest, rvpci_d3hot_delay(pdev->sbdf.sbdf));
+static int cf_check prepare(struct pci_dev *pdev, void *unused)
+{
+    d3hot_delay = max(d3hot_delay, rvpci_d3hot_delay(pdev->sbdf.sbdf));
+    rvpci_enable_rrs(pdev->sbdf.sbdf);
 
     return 0;
 }
 
-/* What some device of the machine needs of all of them. Such devices are part of the chip set: they do not come later. */
-static uint32_t d3hot_delay(void)
+/* Looks at the whole machine, before the first reset. */
+static void prepare_machine(void)
 {
-    static uint32_t delay;
-    static bool known;
+    static bool done;
 
-    if ( !known )
-        pci_iterate_devices(longest_delay, &delay);
-    known = true;
-
-    return delay;
+    if ( !done )
+        pci_iterate_devices(prepare, NULL);
+    done = true;
 }
 
 void vpci_look_up(struct vpci_physical *physical)
 {
-    uint32_t delay = d3hot_delay();
+    prepare_machine();
 
     spin_lock(&rows_lock);
-    rvpci_physical_quirks(physical_core(physical), rows, nr_rows, delay);
+    rvpci_physical_quirks(physical_core(physical), rows, nr_rows,
+                          d3hot_delay);
     spin_unlock(&rows_lock);
 }
 

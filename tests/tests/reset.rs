@@ -468,3 +468,26 @@ fn the_slots_driver_sees_nothing_of_a_reset_that_went_well() {
     assert!(model.bridge().has_news());
     assert_eq!(model.leftovers(), Vec::<String>::new());
 }
+
+#[test]
+fn a_root_port_that_can_tells_of_functions_that_are_not_ready() {
+    // (Device/Port Type, Root Capabilities) and whether it tells (PCIe 7.5.3.2, 7.5.3.13).
+    for (kind, capable, tells) in [(4, 1, true), (4, 0, false), (6, 1, false), (0, 1, false)] {
+        let model = Model::new(None);
+        model.add(Sample::default().part(), BARS, Quirks::NONE);
+        {
+            let device = &mut model.place(0).part.device;
+            let at = (0x40..0x100).step_by(4).find(|at| device.get(*at, Width::Byte) == 0x10).unwrap();
+            device.set(at + 2, Width::Word, kind << 4 | 2);
+            device.set(at + 0x1e, Width::Word, capable);
+            device.set(at + 0x1c, Width::Word, 0x0003);
+            device.allow(at + 0x1c, Width::Word, 0x001f);
+        }
+        let sbdf = model.place(0).sbdf;
+        assert_eq!(quirks::reset::enable_rrs(&model, sbdf), tells, "type {kind}");
+        let device = &model.place(0).part.device;
+        let at = (0x40..0x100).step_by(4).find(|at| device.get(*at, Width::Byte) == 0x10).unwrap();
+        let control = if tells { 0x0013 } else { 0x0003 };
+        assert_eq!(device.get(at + 0x1c, Width::Word), control, "type {kind}");
+    }
+}

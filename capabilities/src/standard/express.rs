@@ -24,6 +24,10 @@ pub const SLOT_CAPABILITIES: u16 = 0x14;
 pub const SLOT_CONTROL: u16 = 0x18;
 /// Slot Status, a word, relative to the capability (PCIe 7.5.3.11).
 pub const SLOT_STATUS: u16 = 0x1a;
+/// Root Control (PCIe 7.5.3.12).
+pub const ROOT_CONTROL: u16 = 0x1c;
+/// Root Capabilities (PCIe 7.5.3.13).
+pub const ROOT_CAPABILITIES: u16 = 0x1e;
 /// Device Capabilities 2, a dword, relative to the capability (PCIe 7.5.3.15).
 pub const DEVICE_CAPABILITIES_2: u16 = 0x24;
 /// Device Control 2, a word, relative to the capability (PCIe 7.5.3.16).
@@ -55,6 +59,10 @@ pub const SLOT_EVENTS: u16 = 1 << 3 | 1 << 12;
 pub const SLOT_CHANGES: u16 = 1 << 3 | 1 << 8;
 /// [`SLOT_STATUS`]: Presence Detect State.
 pub const PRESENCE_DETECT: u16 = 1 << 6;
+/// Configuration RRS Software Visibility, in Root Capabilities.
+pub const RRS_CAPABLE: u16 = 1 << 0;
+/// Its enable bit, in Root Control.
+pub const RRS_ENABLE: u16 = 1 << 4;
 /// [`DEVICE_CAPABILITIES`]: Function Level Reset Capability.
 pub const FUNCTION_LEVEL_RESET: u32 = 1 << 28;
 /// [`DEVICE_CONTROL`]: Initiate Function Level Reset.

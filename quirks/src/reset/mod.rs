@@ -23,5 +23,6 @@ pub(crate) use times::MS;
 pub use engine::{Next, Outcome, Reason, Request, Reset};
 pub use limit::{GUEST_INTERVAL, Limiter};
 pub use platform::{Platform, Scope};
+pub use port::enable_rrs;
 pub use snapshot::{Member, Region, Snapshot, SnapshotError, Subject};
 pub use times::{BOUND, MEMBERS, Time};

@@ -24,7 +24,7 @@ pub trait Platform {
     /// Reads a register of the physical function `sbdf`: `width` bytes at `offset`, aligned. All ones if there is none.
     ///
     /// Where the root complex does not tell software of a Request Retry Status (PCIe 2.3.1), this access is repeated
-    /// by hardware for as long as the function asks for it: the host enables RRS Software Visibility.
+    /// by hardware for as long as the function asks for it: see [`enable_rrs`](super::enable_rrs).
     fn config_read(&self, sbdf: Sbdf, offset: u16, width: Width) -> u32;
 
     /// Writes a register of the physical function `sbdf`.

@@ -47,6 +47,30 @@ pub(crate) enum Bit {
 /// No register of a bridge reads so.
 const GONE: u16 = u16::MAX;
 
+/// Device/Port Type of a root port (PCIe 7.5.3.2).
+const ROOT_PORT: u16 = 4;
+
+/// Has a root port tell software that a function below it is not ready yet, if it can (Configuration RRS Software Visibility,
+/// PCIe 2.3.1). Without, hardware repeats the configuration read, and the CPU waits for as long as the function takes.
+/// Whether `sbdf` is a root port that tells.
+///
+/// Work: one look at its capability list.
+pub fn enable_rrs<P: Platform>(platform: &P, sbdf: Sbdf) -> bool {
+    let port = Physical::new(platform, sbdf);
+    let found = walk::standard(&port).find(|capability| capability.id == CapabilityId::EXPRESS);
+    let Some(at) = found.map(|capability| capability.offset) else { return false };
+    let flags = port.read16(at + express::FLAGS);
+    if flags >> 4 & 0xf != ROOT_PORT || express::length(flags) <= express::ROOT_CAPABILITIES {
+        return false;
+    }
+    let control = port.read16(at + express::ROOT_CONTROL);
+    let capable = port.read16(at + express::ROOT_CAPABILITIES) & express::RRS_CAPABLE != 0;
+    if capable && control & express::RRS_ENABLE == 0 {
+        port.write16(at + express::ROOT_CONTROL, control | express::RRS_ENABLE);
+    }
+    capable
+}
+
 impl Port {
     /// The bridge `sbdf`; `None` if there is none.
     pub(crate) fn find<P: Platform>(platform: &P, sbdf: Sbdf) -> Option<Self> {
