@@ -1,6 +1,6 @@
 //! Devices that leave their domain for a reset, and come back.
 
-use vpci::{AttachError, Info, Progress, Written};
+use vpci::{AttachError, Progress, Written};
 
 use crate::abi::{EPERM, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_PENDING, rvpci_device_info};
 use crate::device::{self, Others, rvpci_device};
@@ -49,30 +49,15 @@ pub unsafe extern "C" fn rvpci_device_reattach(
         return -EPERM;
     }
     // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
-    let info = unsafe { device::to_info(info, view) };
+    let mut info = unsafe { device::to_info(info, view) };
     // SAFETY: the caller promises a device and holds the exclusive lock.
-    match unsafe { reattach(domain, device, &info) } {
+    let (mut function, xen) = unsafe { device::open(device) };
+    let written = match function.reattach(&xen, &mut info) {
         Ok(Written::Pending) => RVPCI_PENDING,
         Ok(_) => RVPCI_DONE,
-        Err(error) => error.errno(),
-    }
-}
-
-/// Gives a device back.
-///
-/// # Safety
-///
-/// `device` is attached to `domain`, and nobody else uses either.
-#[inline(never)]
-unsafe fn reattach(
-    domain: *mut rvpci_domain,
-    device: *mut rvpci_device,
-    info: &Info<'_>,
-) -> Result<Written, AttachError> {
-    // SAFETY: the caller promises a device for itself alone.
-    let (mut function, xen) = unsafe { device::open(device) };
-    let written = function.reattach(&xen, info)?;
+        Err(error) => return error.errno(),
+    };
     // SAFETY: the exclusive lock is held, and `function` is not used any more.
     unsafe { device::count_functions(domain, device) };
-    Ok(written)
+    written
 }

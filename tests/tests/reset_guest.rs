@@ -52,8 +52,8 @@ fn withdraw(guest: &mut Guest) -> u32 {
 
 fn reattach(guest: &mut Guest) -> Written {
     let sbdf = guest.machine.sbdf(0);
-    let info = Info { view: View::Guest, guest: GuestInfo::NONE, ..Info::hardware(sbdf) };
-    guest.machine.function(0, |function, host| function.reattach(host, &info)).expect("it comes back")
+    let mut info = Info { view: View::Guest, guest: GuestInfo::NONE, ..Info::hardware(sbdf) };
+    guest.machine.function(0, |function, host| function.reattach(host, &mut info)).expect("it comes back")
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn a_function_that_cannot_be_given_back_can_be_later() {
     // It does not look like a function for now.
     let header_type = guest.device().get(0x0e, Width::Byte);
     guest.device().set(0x0e, Width::Byte, 0x7f);
-    let info = Info { view: View::Guest, ..Info::hardware(guest.machine.sbdf(0)) };
-    let refused = guest.machine.function(0, |function, host| function.reattach(host, &info));
+    let mut info = Info { view: View::Guest, ..Info::hardware(guest.machine.sbdf(0)) };
+    let refused = guest.machine.function(0, |function, host| function.reattach(host, &mut info));
     assert_eq!(refused, Err(AttachError::Unsupported));
     assert_eq!(view(&mut guest), [u32::MAX; 0x400]);
     assert_eq!(withdraw(&mut guest), 1);
@@ -188,8 +188,8 @@ fn the_hardware_domains_function_is_withdrawn_likewise() {
     machine.write(0, 4, 2, 6);
     let touches = |event: &Event| !matches!(event, Event::Unmap(_));
     assert!(!machine.host.take_events().iter().any(touches), "the device was accessed");
-    let info = Info::hardware(machine.sbdf(0));
-    let written = machine.function(0, |function, host| function.reattach(host, &info));
+    let mut info = Info::hardware(machine.sbdf(0));
+    let written = machine.function(0, |function, host| function.reattach(host, &mut info));
     assert_eq!(written, Ok(Written::Pending));
     machine.settle(0);
     assert_eq!(machine.read(0, 0, 4), 0x1041_1af4);

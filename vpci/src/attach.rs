@@ -106,8 +106,14 @@ impl Function<'_> {
     /// # Errors
     ///
     /// See [`AttachError`].
-    pub fn attach<H: Host>(&mut self, host: &H, info: &Info) -> Result<Written, AttachError> {
-        self.state.zero();
+    pub fn attach<H: Host>(&mut self, host: &H, info: &Info<'_>) -> Result<Written, AttachError> {
+        self.state.audit.zero();
+        self.take(host, info)
+    }
+
+    /// As [`attach`](Self::attach), but what was refused stays counted.
+    pub(crate) fn take<H: Host>(&mut self, host: &H, info: &Info<'_>) -> Result<Written, AttachError> {
+        self.state.forget();
         self.state.sbdf = info.sbdf.0;
         self.state.view = info.view;
         let physical = Reader::physical(host, info.sbdf);

@@ -55,6 +55,37 @@ pub struct State {
 static_assertions::const_assert!(size_of::<State>() + 96 * size_of::<Register>() <= 4096 - 64);
 
 impl State {
+    /// All zeros again, but for what was refused.
+    pub(crate) fn forget(&mut self) {
+        let Self {
+            index,
+            sbdf,
+            view,
+            rom_register,
+            bars,
+            mapping,
+            msi,
+            msix,
+            original_command,
+            by_firmware,
+            withdrawn,
+            resettable,
+            audit: _,
+        } = self;
+        index.zero();
+        sbdf.zero();
+        view.zero();
+        rom_register.zero();
+        bars.zero();
+        mapping.zero();
+        msi.zero();
+        msix.zero();
+        original_command.zero();
+        by_firmware.zero();
+        withdrawn.zero();
+        resettable.zero();
+    }
+
     /// The physical function.
     #[inline]
     pub fn sbdf(&self) -> Sbdf {

@@ -37,30 +37,27 @@ impl Function<'_> {
     }
 
     /// Gives a withdrawn function, whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
-    /// has its BARs where it had them; the places in `info` do not count. What was refused stays counted.
+    /// has its BARs where it had them: `info` is told so. What was refused stays counted.
     ///
     /// # Errors
     ///
     /// Those of [`attach`](Self::attach); it stays withdrawn, and may be given back after another reset.
-    pub fn reattach<H: Host>(&mut self, host: &H, info: &Info<'_>) -> Result<Written, AttachError> {
-        let mut info = *info;
+    pub fn reattach<H: Host>(&mut self, host: &H, info: &mut Info<'_>) -> Result<Written, AttachError> {
         if self.is_guest() {
             for (place, bar) in info.guest.bars.iter_mut().zip(&self.state.bars) {
                 *place = bar.placed.then_some(bar.guest);
             }
             info.guest.by_firmware = self.state.by_firmware;
         }
-        let audit = core::mem::replace(&mut self.state.audit, FromZeros::new_zeroed());
         let (original, resettable) = (self.state.original_command, self.state.resettable);
-        let attached = self.attach(host, &info);
-        self.state.audit = audit;
+        let attached = self.take(host, info);
         self.state.original_command = original;
         self.state.resettable = resettable;
         if attached.is_err() {
             self.state.withdrawn = true;
             self.state.index = FromZeros::new_zeroed();
             self.state.by_firmware = info.guest.by_firmware;
-            for (bar, place) in self.state.bars.iter_mut().zip(info.guest.bars) {
+            for (bar, place) in self.state.bars.iter_mut().zip(&info.guest.bars) {
                 bar.placed = place.is_some();
                 bar.guest = place.unwrap_or(0);
             }
