@@ -29,9 +29,9 @@ pub const RVPCI_AGAIN: i32 = 3;
 /// The guest asks for a reset of its function, and nothing else was done.
 pub const RVPCI_RESET: i32 = 4;
 
-/// The caller of `rvpci_write` holds the domain's lock shared, and the device's.
+/// The caller of a write holds the domain's lock shared, and the device's.
 pub const RVPCI_SHARED: u32 = 0;
-/// The caller of `rvpci_write` holds the domain's lock exclusively.
+/// The caller of a write holds the domain's lock exclusively.
 pub const RVPCI_EXCLUSIVE: u32 = 1;
 
 /// Nobody was named: the hardware domain reaches the device as it is, a guest finds nothing.
@@ -187,8 +187,10 @@ pub const RVPCI_REFUSED_RESET: u32 = 12;
 pub const RVPCI_REFUSED_PLACEMENT: u32 = 13;
 /// A guest's write to vital product data.
 pub const RVPCI_REFUSED_VPD: u32 = 14;
+/// A guest's access to bytes of a BAR that lead around configuration space.
+pub const RVPCI_REFUSED_MIRROR: u32 = 15;
 /// The number of reasons.
-pub const RVPCI_REFUSED_COUNT: u32 = 15;
+pub const RVPCI_REFUSED_COUNT: u32 = 16;
 
 const_assert_eq!(RVPCI_REFUSED_HIDDEN_WRITE, Refusal::HiddenWrite as u32);
 const_assert_eq!(RVPCI_REFUSED_BAR_MAPPED, Refusal::BarMapped as u32);
@@ -205,6 +207,7 @@ const_assert_eq!(RVPCI_REFUSED_BAR_MOVED, Refusal::BarMoved as u32);
 const_assert_eq!(RVPCI_REFUSED_RESET, Refusal::Reset as u32);
 const_assert_eq!(RVPCI_REFUSED_PLACEMENT, Refusal::Placement as u32);
 const_assert_eq!(RVPCI_REFUSED_VPD, Refusal::Vpd as u32);
+const_assert_eq!(RVPCI_REFUSED_MIRROR, Refusal::Mirror as u32);
 const_assert!(RVPCI_REFUSED_COUNT as usize == Refusal::COUNT);
 
 /// What to attach.
@@ -401,7 +404,7 @@ pub struct rvpci_bar {
 pub struct rvpci_audit_record {
     /// Its number among the device's refusals, from 1 on.
     pub sequence: u32,
-    /// Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` the low 16 bits of the address.
+    /// Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` and `RVPCI_REFUSED_MIRROR` the low 16 bits of the address.
     pub offset: u16,
     /// `RVPCI_REFUSED_*`.
     pub reason: u8,
@@ -580,7 +583,7 @@ impl Errno for AttachError {
             Self::Unsupported => -EOPNOTSUPP,
             Self::Full => -E2BIG,
             Self::Placement => -EADDRINUSE,
-            Self::Rule => -EPERM,
+            Self::Rule | Self::Refused => -EPERM,
         }
     }
 }

@@ -11,7 +11,7 @@ use capabilities::policy::{RawScope, Rule};
 use capabilities::{Access, Sbdf, Width};
 use vpci::{
     AttachError, Bar, Definition, Function, GuestInfo, Handle, Info, Locked, Progress, Refusal, Register,
-    Siblings, Source, State, Vector, View, VirtualFunction, Written,
+    Siblings, Source, State, TRAPPED, Vector, View, VirtualFunction, Written,
 };
 
 use crate::abi::{
@@ -386,7 +386,7 @@ pub unsafe extern "C" fn rvpci_device_detach(domain: *mut rvpci_domain, device: 
     let (mut function, xen) = unsafe { open(device) };
     function.detach(&xen, &Others { domain, device });
     // SAFETY: the exclusive lock is held, and `function` is not used any more.
-    unsafe { domain::set_windows(domain, handle(device), [None, None]) };
+    unsafe { domain::set_windows(domain, handle(device), [None; TRAPPED]) };
     // SAFETY: likewise.
     unsafe { forget(domain, device) };
 }
@@ -516,10 +516,19 @@ pub unsafe extern "C" fn rvpci_write(
 /// As for [`rvpci_write`].
 #[inline(never)]
 unsafe fn write_any(device: *mut rvpci_device, access: Access, value: u32, locked: u32) -> i32 {
-    let locked = if locked == RVPCI_EXCLUSIVE { Locked::Exclusive } else { Locked::Shared };
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, xen) = unsafe { open(device) };
-    match function.write(&xen, access, value, locked) {
+    result(function.write(&xen, access, value, lock(locked)))
+}
+
+/// The lock that a caller of a write holds.
+const fn lock(locked: u32) -> Locked {
+    if locked == RVPCI_EXCLUSIVE { Locked::Exclusive } else { Locked::Shared }
+}
+
+/// How a write ended.
+const fn result(written: Written) -> i32 {
+    match written {
         Written::Done => RVPCI_DONE,
         Written::Reset => RVPCI_RESET,
         Written::Pending => RVPCI_PENDING,
@@ -539,21 +548,29 @@ unsafe fn write_any(device: *mut rvpci_device, access: Access, value: u32, locke
 pub unsafe extern "C" fn rvpci_mmio_read(device: *mut rvpci_device, address: u64, bytes: u32) -> u64 {
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, xen) = unsafe { open(device) };
-    function.mmio_read(&xen, address, u8::try_from(bytes).unwrap_or(0))
+    function.mmio_read(&xen, &(), address, u8::try_from(bytes).unwrap_or(0))
 }
 
-/// Writes likewise; dropped where nothing may be written.
+/// Writes likewise; dropped where nothing may be written. Bytes that show configuration space are written there: `locked`,
+/// the lock and what is returned are those of `rvpci_write`.
 ///
-/// Lock: shared, and the device's. Work: at most eight MMIO writes, or one vector bound anew.
+/// Work: at most eight MMIO writes or writes of configuration space, or one vector bound anew.
 ///
 /// # Safety
 ///
 /// `device` is a device.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rvpci_mmio_write(device: *mut rvpci_device, address: u64, bytes: u32, value: u64) {
+pub unsafe extern "C" fn rvpci_mmio_write(
+    device: *mut rvpci_device,
+    address: u64,
+    bytes: u32,
+    value: u64,
+    locked: u32,
+) -> i32 {
     // SAFETY: the caller promises a device and holds its lock.
     let (mut function, xen) = unsafe { open(device) };
-    function.mmio_write(&xen, address, u8::try_from(bytes).unwrap_or(0), value);
+    let bytes = u8::try_from(bytes).unwrap_or(0);
+    result(function.mmio_write(&xen, &(), address, bytes, value, lock(locked)))
 }
 
 /// Adds a register to a device.

@@ -5,7 +5,7 @@ use core::slice;
 
 use capabilities::{Sbdf, Width};
 use static_assertions::{const_assert, const_assert_eq};
-use vpci::{Domain, DomainError, Handle, Kind, Owner, Slot, Window};
+use vpci::{Domain, DomainError, Handle, Kind, Owner, Pages, Slot, TRAPPED, Window, windows_for};
 
 use crate::abi::{
     EINVAL, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_OWNER_DEFAULT, RVPCI_OWNER_DEVICE, RVPCI_OWNER_HIDDEN,
@@ -28,9 +28,6 @@ const_assert!(align_of::<Slot>() <= align_of::<rvpci_domain>());
 const_assert!(align_of::<Window>() <= align_of::<rvpci_domain>());
 const_assert_eq!(size_of::<rvpci_domain>() % align_of::<Slot>(), 0);
 const_assert_eq!(size_of::<Slot>() % align_of::<Window>(), 0);
-
-/// Bytes for a slot and its share of the windows, of which there are half as many.
-const SLOT_BYTES: usize = size_of::<Slot>() + size_of::<Window>() / 2;
 
 /// The table of owners.
 ///
@@ -65,8 +62,8 @@ pub(crate) unsafe fn exclusive<'a>(domain: *mut rvpci_domain) -> Domain<'a> {
         windows_used: &mut header.windows,
         // SAFETY: `rvpci_domain_init` zeroed them, which is a valid slot, and there are `count`.
         slots: unsafe { slice::from_raw_parts_mut(slots, count) },
-        // SAFETY: likewise for windows, of which there are half as many.
-        windows: unsafe { slice::from_raw_parts_mut(windows, count / 2) },
+        // SAFETY: likewise for windows.
+        windows: unsafe { slice::from_raw_parts_mut(windows, windows_for(count)) },
     }
 }
 
@@ -109,7 +106,8 @@ pub extern "C" fn rvpci_domain_size(slots: u32) -> usize {
     if !(4..=1 << 20).contains(&slots) || !slots.is_power_of_two() {
         return 0;
     }
-    size_of::<rvpci_domain>() + slots as usize * SLOT_BYTES // CAST: widening.
+    let slots = slots as usize; // CAST: widening.
+    size_of::<rvpci_domain>() + slots * size_of::<Slot>() + windows_for(slots) * size_of::<Window>()
 }
 
 /// Makes a domain in `size` bytes at `memory`, which becomes its address. `name` is what `rvpci_host_*` are to call
@@ -222,9 +220,10 @@ pub unsafe extern "C" fn rvpci_find(
     slot.kind() as u32 // CAST: the discriminants are RVPCI_OWNER_*.
 }
 
-/// The device whose MSI-X table or PBA shares a page with the guest physical `address`, or NULL.
+/// The device that a trapped page at the guest physical `address` belongs to, or NULL: one with its MSI-X table or PBA, or
+/// one that is withheld from a guest.
 ///
-/// Lock: shared. Work: linear in the devices with MSI-X whose BARs are mapped.
+/// Lock: shared. Work: linear in the devices with such pages whose BARs are mapped.
 ///
 /// # Safety
 ///
@@ -237,7 +236,7 @@ pub unsafe extern "C" fn rvpci_find_window(domain: *const rvpci_domain, address:
     let windows = unsafe { slots.as_ptr().add(slots.len()) }.cast::<Window>();
     // SAFETY: the domain is initialised.
     let used = unsafe { (*domain).windows } as usize;
-    // SAFETY: `used` of them are initialised, at most half as many as there are slots.
+    // SAFETY: `used` of them are initialised, at most as many as there is room for.
     let windows = unsafe { slice::from_raw_parts(windows, used) };
     match vpci::find_window(windows, address >> vpci::PAGE_SHIFT) {
         Some(handle) => device::from_handle(handle),
@@ -318,7 +317,7 @@ pub(crate) unsafe fn find_function(domain: *const rvpci_domain, sbdf: Sbdf) -> O
 /// # Safety
 ///
 /// As for [`set_function`].
-pub(crate) unsafe fn set_windows(domain: *mut rvpci_domain, handle: Handle, pages: [Option<vpci::Pages>; 2]) {
+pub(crate) unsafe fn set_windows(domain: *mut rvpci_domain, handle: Handle, pages: [Option<Pages>; TRAPPED]) {
     // SAFETY: the caller promises it.
     let mut domain = unsafe { exclusive(domain) };
     domain.set_windows(handle, pages);

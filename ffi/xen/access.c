@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Accesses of domains, to configuration space and to the pages of MSI-X tables, and the work that follows them.
+ * Accesses of domains, to configuration space and to pages of BARs that trap, and the work that follows them.
  */
 #include <xen/sched.h>
 #include <xen/softirq.h>
@@ -301,7 +301,7 @@ static int cf_check msix_read(struct vcpu *v, unsigned long addr,
     }
     read_unlock(&d->pci_lock);
 
-    /* If it is no page of MSI-X, or none any more, this is a BAR that does not decode. */
+    /* If the page is nobody's, or not any more, this is a BAR that does not decode. */
     return X86EMUL_OKAY;
 }
 
@@ -310,16 +310,36 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
 {
     struct domain *d = v->domain;
     struct vpci_device *dev;
+    struct pci_dev *pdev = NULL;
+    int32_t rc = RVPCI_DONE;
 
     read_lock(&d->pci_lock);
     dev = find_page(d, addr);
     if ( dev )
     {
+        pdev = dev->pdev;
         spin_lock(&dev->vpci.lock);
-        rvpci_mmio_write(vpci_core(dev), addr, len, data);
+        rc = rvpci_mmio_write(vpci_core(dev), addr, len, data, RVPCI_SHARED);
         spin_unlock(&dev->vpci.lock);
     }
     read_unlock(&d->pci_lock);
+
+    /* The page may show configuration space: what comes of a write is as in write_dword(). */
+    if ( rc == RVPCI_NEEDS_EXCLUSIVE )
+    {
+        write_lock(&d->pci_lock);
+        dev = find_page(d, addr);
+        if ( dev )
+        {
+            pdev = dev->pdev;
+            rc = rvpci_mmio_write(vpci_core(dev), addr, len, data,
+                                  RVPCI_EXCLUSIVE);
+        }
+        write_unlock(&d->pci_lock);
+    }
+
+    if ( rc == RVPCI_PENDING )
+        vpci_defer(pdev);
 
     return X86EMUL_OKAY;
 }

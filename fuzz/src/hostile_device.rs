@@ -8,7 +8,7 @@ use capabilities::msi::{self, Control, Layout};
 use capabilities::{Access, CONFIG_SIZE, Sbdf, Width, header, walk};
 use vpci::{
     Bar, BarKind, Domain, Function, Handle, Info, Locked, Owner, Pages, Progress, Register, Siblings, Slot,
-    State, Vector, Window, Written, find_window,
+    State, TRAPPED, Vector, Window, Written, find_window, windows_for,
 };
 use zerocopy::FromZeros;
 
@@ -131,7 +131,15 @@ impl Machine {
         };
         let places = (0..).zip(plans).map(place).collect();
         let (owners, windows_used, pause) = (0, 0, input.pause);
-        Self { host, places, owners, windows_used, slots: zeroed(SLOTS), windows: zeroed(SLOTS), pause }
+        Self {
+            host,
+            places,
+            owners,
+            windows_used,
+            slots: zeroed(SLOTS),
+            windows: zeroed(windows_for(SLOTS)),
+            pause,
+        }
     }
 
     fn domain(&mut self) -> Domain<'_> {
@@ -204,7 +212,7 @@ impl Machine {
         let sbdf = place.sbdf;
         assert!(!place.function().is_pending(), "work is left after detach");
         self.domain().set_owner(sbdf, Owner::Default).expect("an owner can be taken away");
-        self.domain().set_windows(Handle(number as u64), [None, None]);
+        self.domain().set_windows(Handle(number as u64), [None; TRAPPED]);
     }
 
     fn step(&mut self, number: usize) -> Progress {
@@ -313,9 +321,9 @@ impl Machine {
         self.host.take_counts();
         self.with(owner, |function, host| {
             if let Some(value) = write {
-                function.mmio_write(host, address, bytes, value);
+                function.mmio_write(host, &(), address, bytes, value, Locked::Shared);
             } else {
-                let value = function.mmio_read(host, address, bytes);
+                let value = function.mmio_read(host, &(), address, bytes);
                 let wide = matches!(bytes, 1 | 2 | 4) && value >> (8 * bytes) != 0;
                 assert!(!wide, "{bytes} bytes at {address:#x} read {value:#x}");
             }

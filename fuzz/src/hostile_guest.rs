@@ -342,9 +342,9 @@ impl Machine {
         self.host.take_counts();
         self.with(number, |function, host| {
             if let Some(value) = write {
-                function.mmio_write(host, address, bytes, value);
+                function.mmio_write(host, &(), address, bytes, value, Locked::Shared);
             } else {
-                function.mmio_read(host, address, bytes);
+                function.mmio_read(host, &(), address, bytes);
             }
         });
         let counts = self.host.take_counts();

@@ -11,7 +11,7 @@ use tests::device::Device;
 use tests::host::Event;
 use tests::machine::Machine;
 use tests::pirqs::Purpose;
-use vpci::Message;
+use vpci::{Locked, Message};
 
 const CAPABILITY: u8 = 0x50;
 const CONTROL: u16 = 0x52;
@@ -339,7 +339,8 @@ impl Pair {
         if let Some(value) = read {
             assert_eq!(value, self.model.read(address, bytes), "{bytes} bytes at {address:#x}");
         } else if self.model.decodes {
-            let value = self.machine.function(0, |function, host| function.mmio_read(host, address, bytes));
+            let value =
+                self.machine.function(0, |function, host| function.mmio_read(host, &(), address, bytes));
             assert_eq!(value, ones(bytes), "{address:#x} does not trap");
         }
         self.check_events(address, bytes);
@@ -353,7 +354,9 @@ impl Pair {
         if trapped {
             self.model.write(address, bytes, value);
         } else if self.model.decodes {
-            self.machine.function(0, |function, host| function.mmio_write(host, address, bytes, value));
+            self.machine.function(0, |function, host| {
+                function.mmio_write(host, &(), address, bytes, value, Locked::Shared)
+            });
         }
         self.check_events(address, bytes);
         for at in address - SLACK..address + 2 * SLACK {

@@ -3,9 +3,11 @@
 use std::cell::RefMut;
 
 use capabilities::{Access, Sbdf};
+use quirks::mirrors;
+use quirks::table::Identity;
 use vpci::{
     AttachError, Bar, Domain, Function, GuestInfo, Handle, Info, Locked, Owner, Progress, Register, Siblings,
-    Slot, State, Vector, View, Window, Written, find_slot, find_window,
+    Slot, State, TRAPPED, Vector, View, Window, Written, find_slot, find_window, windows_for,
 };
 use zerocopy::FromZeros;
 
@@ -24,6 +26,8 @@ struct Place {
     registers: Vec<Register>,
     vectors: Vec<Vector>,
     attached: bool,
+    /// What it is known as, if it is guarded.
+    identity: Option<Identity>,
 }
 
 impl Place {
@@ -61,7 +65,7 @@ impl Default for Machine {
             owners: 0,
             windows_used: 0,
             slots: zeroed(SLOTS),
-            windows: zeroed(SLOTS / 2),
+            windows: zeroed(windows_for(SLOTS)),
         }
     }
 }
@@ -93,6 +97,7 @@ impl Machine {
             registers: zeroed(1024),
             vectors: Vec::new(),
             attached: false,
+            identity: None,
         });
         number
     }
@@ -205,6 +210,21 @@ impl Machine {
         Ok(written)
     }
 
+    /// Withholds what a guest's function, just taken, has of mirrors if it is `identity`, which then answers for them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`mirrors::guard`]; the function is let go.
+    pub fn guard(&mut self, number: usize, identity: Identity, trusted: bool) -> Result<(), AttachError> {
+        let guarded =
+            self.function(number, |function, host| mirrors::guard(function, host, &identity, trusted));
+        self.places[number].identity = Some(identity);
+        if guarded.is_err() {
+            self.detach(number);
+        }
+        guarded
+    }
+
     /// Lets go of a function, whatever is under way.
     ///
     /// # Panics
@@ -217,7 +237,7 @@ impl Machine {
         place.attached = false;
         let sbdf = place.sbdf;
         self.set_owner(sbdf, Owner::Default);
-        self.domain().set_windows(Handle(number as u64), [None, None]);
+        self.domain().set_windows(Handle(number as u64), [None; TRAPPED]);
     }
 
     /// Does a part of what is under way, up to the next pause.
@@ -313,14 +333,46 @@ impl Machine {
     /// Reads memory at a guest address; `None` if it does not trap.
     pub fn mmio_read(&mut self, address: u64, bytes: u8) -> Option<u64> {
         let owner = self.window(address)?;
-        Some(self.function(owner, |function, host| function.mmio_read(host, address, bytes)))
+        let identity = self.places[owner].identity;
+        Some(
+            self.function(owner, |function, host| {
+                function.mmio_read(host, &identity.as_ref(), address, bytes)
+            }),
+        )
     }
 
-    /// Writes memory at a guest address. Whether it traps.
+    /// Writes memory at a guest address, with the exclusive lock if that is needed, and finishes what that starts. Whether
+    /// it traps.
+    ///
+    /// # Panics
+    ///
+    /// If the exclusive lock is not enough.
     pub fn mmio_write(&mut self, address: u64, bytes: u8, value: u64) -> bool {
         let Some(owner) = self.window(address) else { return false };
-        self.function(owner, |function, host| function.mmio_write(host, address, bytes, value));
+        let mut written = self.mmio_write_locked(owner, address, bytes, value, Locked::Shared);
+        if written == Written::NeedsExclusive {
+            written = self.mmio_write_locked(owner, address, bytes, value, Locked::Exclusive);
+            assert_ne!(written, Written::NeedsExclusive, "the exclusive lock is not enough");
+        }
+        if written == Written::Pending {
+            self.settle(owner);
+        }
         true
+    }
+
+    /// Writes memory of a function at a guest address with this lock.
+    pub fn mmio_write_locked(
+        &mut self,
+        number: usize,
+        address: u64,
+        bytes: u8,
+        value: u64,
+        locked: Locked,
+    ) -> Written {
+        let identity = self.places[number].identity;
+        self.function(number, |function, host| {
+            function.mmio_write(host, &identity.as_ref(), address, bytes, value, locked)
+        })
     }
 
     /// The function that a trapped address belongs to.

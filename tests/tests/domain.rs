@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use capabilities::Sbdf;
 use tests::random::Random;
 use vpci::{
-    ClaimError, Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Pages, Server, Slot, Window,
-    find_slot, find_window, may_forward,
+    ClaimError, Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Pages, Server, Slot, TRAPPED, Window,
+    find_slot, find_window, may_forward, windows_for,
 };
 use zerocopy::FromZeros;
 
@@ -24,7 +24,7 @@ impl Tables {
             owners: 0,
             windows_used: 0,
             slots: std::iter::repeat_with(Slot::new_zeroed).take(slots).collect(),
-            windows: std::iter::repeat_with(Window::new_zeroed).take(slots / 2).collect(),
+            windows: std::iter::repeat_with(Window::new_zeroed).take(windows_for(slots)).collect(),
         }
     }
 
@@ -56,6 +56,11 @@ impl Tables {
     fn window(&self, frame: u64) -> Option<Handle> {
         find_window(&self.windows[..self.windows_used as usize], frame)
     }
+}
+
+/// These pages, and no more.
+fn all<const N: usize>(pages: [Option<Pages>; N]) -> [Option<Pages>; TRAPPED] {
+    std::array::from_fn(|at| pages.get(at).copied().flatten())
 }
 
 fn function(handle: u64) -> Owner {
@@ -241,7 +246,7 @@ fn a_domain_grows_by_being_taken_over() {
         }
         model.insert(sbdf, function(n.into()));
         let frame = u64::from(n) * 4;
-        tables.domain().set_windows(Handle(n.into()), [Some(Pages { first: frame, last: frame }), None]);
+        tables.domain().set_windows(Handle(n.into()), all([Some(Pages { first: frame, last: frame })]));
     }
     check(&tables, &model);
     let mut small = Tables::new(64);
@@ -253,38 +258,43 @@ fn windows_belong_to_their_function() {
     let mut tables = Tables::new(8);
     let pages = |first, last| Some(Pages { first, last });
     assert_eq!(tables.window(0), None, "an unused window traps nothing");
-    tables.domain().set_windows(Handle(1), [pages(0x10, 0x12), pages(0x20, 0x20)]);
-    tables.domain().set_windows(Handle(2), [None, pages(0x30, 0x30)]);
+    tables.domain().set_windows(Handle(1), all([pages(0x10, 0x12), pages(0x20, 0x20)]));
+    tables.domain().set_windows(Handle(2), all([None, pages(0x30, 0x30)]));
     let owners =
         [(0x0f, None), (0x10, Some(1)), (0x12, Some(1)), (0x13, None), (0x20, Some(1)), (0x30, Some(2))];
     for (frame, owner) in owners {
         assert_eq!(tables.window(frame), owner.map(Handle), "{frame:#x}");
     }
     // New windows take the place of the old ones.
-    tables.domain().set_windows(Handle(1), [pages(0x40, 0x41), None]);
+    tables.domain().set_windows(Handle(1), all([pages(0x40, 0x41)]));
     assert_eq!(
         (tables.window(0x10), tables.window(0x20), tables.window(0x41)),
         (None, None, Some(Handle(1)))
     );
     assert_eq!((tables.window(0x30), tables.windows_used), (Some(Handle(2)), 2));
-    tables.domain().set_windows(Handle(2), [None, None]);
-    tables.domain().set_windows(Handle(3), [None, None]);
+    tables.domain().set_windows(Handle(2), all([]));
+    tables.domain().set_windows(Handle(3), all([]));
     assert_eq!((tables.window(0x30), tables.window(0x40), tables.windows_used), (None, Some(Handle(1)), 1));
 }
 
 #[test]
-fn every_owner_has_room_for_two_windows() {
+fn every_owner_has_room_for_its_windows() {
     let mut tables = Tables::new(128);
     for n in 0..32 {
         tables.set(u32::try_from(n).unwrap(), function(n)).unwrap();
-        let pages = |frame| Some(Pages { first: frame, last: frame });
-        tables.domain().set_windows(Handle(n), [pages(2 * n), pages(2 * n + 1)]);
+        let pages = |at| {
+            let frame = n * TRAPPED as u64 + at as u64;
+            Some(Pages { first: frame, last: frame })
+        };
+        tables.domain().set_windows(Handle(n), std::array::from_fn(pages));
     }
-    for frame in 0..64 {
-        assert_eq!(tables.window(frame), Some(Handle(frame / 2)));
+    let used = 32 * TRAPPED as u64;
+    for frame in 0..used {
+        assert_eq!(tables.window(frame), Some(Handle(frame / TRAPPED as u64)));
     }
-    tables.domain().set_windows(Handle(99), [Some(Pages { first: 100, last: 100 }), None]);
-    assert_eq!((tables.window(100), tables.windows_used), (None, 64), "there is no room for more");
+    tables.domain().set_windows(Handle(99), all([Some(Pages { first: used, last: used })]));
+    assert_eq!(u64::from(tables.windows_used), used, "there is no room for more");
+    assert_eq!(tables.window(used), None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use tests::device::Device;
 use tests::host::{Event, Import};
 use tests::machine::Machine;
 use tests::pirqs::Purpose;
-use vpci::{Message, Pages, Refusal};
+use vpci::{Locked, Message, Pages, Refusal};
 
 const CONTROL: u16 = 0xa2;
 const BAR: u64 = 0xfe00_0000;
@@ -404,14 +404,14 @@ fn b43_nothing_leaves_the_trapped_pages() {
     {
         machine.function(0, |function, host| {
             let all = u64::MAX >> (64 - 8 * u32::from(bytes));
-            assert_eq!(function.mmio_read(host, address, bytes), all, "{bytes} bytes at {address:#x}");
-            function.mmio_write(host, address, bytes, 0);
+            assert_eq!(function.mmio_read(host, &(), address, bytes), all, "{bytes} bytes at {address:#x}");
+            function.mmio_write(host, &(), address, bytes, 0, Locked::Shared);
         });
     }
     machine.function(0, |function, host| {
-        assert_eq!(function.mmio_read(host, u64::MAX, 8), u64::MAX);
-        assert_eq!(function.mmio_read(host, 0, 4), u32::MAX.into());
-        function.mmio_write(host, u64::MAX - 3, 8, 0);
+        assert_eq!(function.mmio_read(host, &(), u64::MAX, 8), u64::MAX);
+        assert_eq!(function.mmio_read(host, &(), 0, 4), u32::MAX.into());
+        function.mmio_write(host, &(), u64::MAX - 3, 8, 0, Locked::Shared);
     });
     let touched = machine.host.take_events();
     assert!(!touched.iter().any(|event| matches!(event, Event::MmioRead(..) | Event::MmioWrite(..))));

@@ -10,7 +10,7 @@ use quirks::{Method, Quirks};
 use tests::guest::{ADVANCED, BAR0, COMMAND, EXPRESS, Guest, MSI, MSIX, PM, TABLE};
 use tests::host::{Event, Import, Preempt};
 use tests::machine::Machine;
-use vpci::{AttachError, GuestInfo, Host, Info, Progress, Refusal, View, Written};
+use vpci::{AttachError, GuestInfo, Host, Info, Locked, Progress, Refusal, View, Written};
 use zerocopy::FromZeros;
 
 const DEVCTL: u16 = EXPRESS + 8;
@@ -97,8 +97,8 @@ fn a_withdrawn_function_is_not_ready_and_holds_nothing() {
             assert_eq!(guest.machine.start_write(0, offset, bytes, value), Written::Done);
         }
         guest.machine.function(0, |function, host| {
-            assert_eq!(function.mmio_read(host, TABLE, 4), 0xffff_ffff);
-            function.mmio_write(host, TABLE + 12, 4, 0);
+            assert_eq!(function.mmio_read(host, &(), TABLE, 4), 0xffff_ffff);
+            function.mmio_write(host, &(), TABLE + 12, 4, 0, Locked::Shared);
         });
         assert!(guest.machine.host.take_events().is_empty(), "the device was accessed");
         assert!(guest.machine.host.pirqs().is_empty());

@@ -76,12 +76,14 @@ pub struct VirtualFunction {
 pub enum AttachError {
     /// Its header type is neither 0 nor 1, or the view is not offered for it.
     Unsupported,
-    /// The memory given holds too few registers.
+    /// The memory given holds too few registers, or more pages are to be withheld than [`HOLES`](crate::HOLES).
     Full,
     /// A BAR cannot be where it was placed.
     Placement,
     /// A rule is malformed, or shows what no guest may have.
     Rule,
+    /// It is not to be given to a guest that nobody vouches for.
+    Refused,
 }
 
 impl From<DefineError> for AttachError {
@@ -254,7 +256,6 @@ impl Function<'_> {
         if let Some(offset) = msix
             && self.attach_msix(host, offset).is_err()
         {
-            self.state.msix = FromZeros::new_zeroed();
             self.refuse(Refusal::Capability);
             self.hide_at(host, u16::from(offset));
         }

@@ -14,7 +14,7 @@ const RECORDS: usize = 16;
 pub struct Record {
     /// Its number among the function's refusals, from 1 on; it wraps.
     pub sequence: u32,
-    /// The offset in configuration space; of an access to an MSI-X page, the low 16 bits of its address.
+    /// The offset in configuration space; of an access to a trapped page, the low 16 bits of its address.
     pub offset: u16,
     /// Why, as a [`Refusal`].
     pub reason: u8,

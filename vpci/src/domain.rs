@@ -4,6 +4,7 @@ use capabilities::{CONFIG_SIZE, EXTENDED_CONFIG_SIZE, Sbdf};
 use zerocopy::FromZeros;
 
 use crate::Pages;
+use crate::withheld::TRAPPED;
 
 /// What the caller knows a function by. The library does not look into it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -178,6 +179,12 @@ pub const MAX_CLAIMED: usize = 4096;
 /// Places in the table for each owner: with so few in use, a search ends at its first probe nearly always.
 const SPARE: usize = 4;
 
+/// The windows that there can be where there are `slots` places for owners.
+#[must_use]
+pub const fn windows_for(slots: usize) -> usize {
+    slots / SPARE * TRAPPED
+}
+
 /// The addresses of one domain. A table by hash with linear probing, at most a quarter full.
 pub struct Domain<'m> {
     /// The number of owners.
@@ -186,7 +193,7 @@ pub struct Domain<'m> {
     pub windows_used: &'m mut u32,
     /// Room for owners: a power of two, at least 4.
     pub slots: &'m mut [Slot],
-    /// Room for windows: half as many as there are slots, two for each owner.
+    /// Room for windows: [`windows_for`] as many slots.
     pub windows: &'m mut [Window],
 }
 
@@ -377,7 +384,7 @@ impl Domain<'_> {
     }
 
     /// Sets the pages that trap for `handle`, instead of those it had.
-    pub fn set_windows(&mut self, handle: Handle, pages: [Option<Pages>; 2]) {
+    pub fn set_windows(&mut self, handle: Handle, pages: [Option<Pages>; TRAPPED]) {
         let mut kept = 0;
         for at in 0..*self.windows_used as usize {
             let Some(window) = self.windows.get(at).copied() else { break };
@@ -387,19 +394,19 @@ impl Domain<'_> {
             }
         }
         for Pages { first, last } in pages.into_iter().flatten() {
-            // There is room for two windows of each owner.
+            // There is room for those of each owner.
             if let Some(place) = self.windows.get_mut(kept) {
                 *place = Window { first, last, handle: handle.0 };
                 kept += 1;
             }
         }
-        *self.windows_used = kept as u32; // CAST: at most the number of slots.
+        *self.windows_used = kept as u32; // CAST: at most a few for each slot.
     }
 }
 
 /// The function that the accesses to a guest frame belong to.
 ///
-/// Work: bounded by the number of windows, two for each function with MSI-X in use.
+/// Work: bounded by the number of windows, at most [`TRAPPED`] for each function.
 #[inline]
 pub fn find_window(windows: &[Window], frame: u64) -> Option<Handle> {
     let window = windows.iter().find(|window| window.first <= frame && frame <= window.last)?;

@@ -12,6 +12,7 @@ use crate::msi::Msi;
 use crate::msix::{Msix, Vector};
 use crate::refusal::Refusal;
 use crate::register::{Effect, Register};
+use crate::withheld::{Region, TRAPPED};
 
 /// Whose view of a function this is. It is given at attach and never derived from who owns the device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, FromZeros)]
@@ -40,6 +41,8 @@ pub struct State {
     pub(crate) mapping: Mapping,
     pub(crate) msi: Msi,
     pub(crate) msix: Msix,
+    /// The bytes whose pages trap: the MSI-X table, the PBA, and what is withheld. Those that there are not have no size.
+    pub(crate) regions: [Region; TRAPPED],
     /// COMMAND of the physical function before a guest got it.
     pub(crate) original_command: u16,
     /// A guest's firmware may place BARs until it first enables decoding.
@@ -51,8 +54,8 @@ pub struct State {
     pub(crate) audit: Audit,
 }
 
-// With 96 registers: at most 4 KiB for a function, its MSI-X vectors aside.
-static_assertions::const_assert!(size_of::<State>() + 96 * size_of::<Register>() <= 4096 - 64);
+// With 96 registers and what its owner keeps beside it: at most 4 KiB for a function, its MSI-X vectors aside.
+static_assertions::const_assert!(size_of::<State>() + 96 * size_of::<Register>() <= 4096 - 48);
 
 impl State {
     /// All zeros again, but for what was refused.

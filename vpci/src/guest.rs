@@ -160,13 +160,13 @@ impl Function<'_> {
         }
     }
 
-    fn write_hardware_command<H: Host>(&self, host: &H, command: Command) {
+    pub(crate) fn write_hardware_command<H: Host>(&self, host: &H, command: Command) {
         host.config_write(self.state.sbdf(), header::COMMAND, Width::Word, u32::from(command.bits()));
     }
 
     /// What the device's COMMAND is while the guest's is `guest`: it always decodes, so that an access to a page that
     /// is mapped never goes unanswered (XSA-120), and never asserts INTx.
-    fn hardware_command(&self, guest: Command) -> Command {
+    pub(crate) fn hardware_command(&self, guest: Command) -> Command {
         let mut command = Command::INTX_DISABLE | guest & Command::MASTER;
         for bar in &self.state.bars {
             command |= match bar.kind {

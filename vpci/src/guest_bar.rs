@@ -32,7 +32,7 @@ impl Bar {
     }
 
     /// Whether it is of memory: the only ones that are mapped.
-    const fn is_memory(&self) -> bool {
+    pub(crate) const fn is_memory(&self) -> bool {
         matches!(self.kind, BarKind::Memory32 | BarKind::Memory64 | BarKind::Rom)
     }
 
@@ -94,7 +94,13 @@ impl Function<'_> {
 
     /// Defines the register of BAR number `at`; one that does not exist reads 0, and what is written to find that out is
     /// nothing to count.
-    fn define_bar(&mut self, offset: u16, act: Act, at: usize, value: u32) -> Result<(), DefineError> {
+    pub(crate) fn define_bar(
+        &mut self,
+        offset: u16,
+        act: Act,
+        at: usize,
+        value: u32,
+    ) -> Result<(), DefineError> {
         let exists = self.state.bars.get(at).is_some_and(|bar| bar.kind != BarKind::Empty);
         self.define_guest(offset, if exists { acting(act) } else { Dword::HIDDEN }, 0)?;
         let register = self.state.index.ensure(self.registers, offset / 4).ok_or(DefineError::Full)?;
@@ -201,7 +207,7 @@ impl Function<'_> {
     ///
     /// [`AttachError::Placement`]: one is over memory or something else that the guest has, over another BAR, not aligned
     /// to its size, at another place in its page than in the host, not below 4 GiB where it has 32 bits, shares its host
-    /// page with another function, or has a page of the MSI-X table where that would not trap.
+    /// page with another function, or has a page that is to trap where it would not.
     pub fn check_placement<H: Host, S: Siblings>(&self, host: &H, siblings: &S) -> Result<(), AttachError> {
         let stand = || (0..BARS).all(|at| self.may_stand(host, siblings, at));
         let good = !self.is_guest() || stand() && self.has_its_pages_alone(host);
@@ -244,14 +250,14 @@ impl Function<'_> {
                 present |= inside && other.presence != Presence::Absent;
             }
         }
-        alone && !self.opens_table(bar) && (present || host.may_place(pages))
+        alone && !self.opens_trapped(bar) && (present || host.may_place(pages))
     }
 
-    /// Whether a page of this BAR is one of the MSI-X table or PBA in the host, and would not trap in the guest.
-    fn opens_table(&self, bar: &Bar) -> bool {
+    /// Whether a page of this BAR is one that traps by way of another, and would not in the guest.
+    fn opens_trapped(&self, bar: &Bar) -> bool {
         let bars = &self.state.bars;
         let hosts = Pages::spanning(bar.address, bar.size);
-        self.state.msix.regions().into_iter().any(|region| {
+        self.state.regions.iter().any(|region| {
             let shared = hosts.zip(region.host_pages(bars)).is_some_and(|(a, b)| a.overlaps(b));
             let traps = |other: &Bar| other.placed && other.distance() == bar.distance();
             shared && !region.bar(bars).is_some_and(traps)
@@ -277,10 +283,11 @@ impl Function<'_> {
 
 /// The pages of a BAR with its neighbours in them are the guest's, the bytes around it are nobody's.
 pub(crate) fn owns(bars: &[Bar], address: u64) -> bool {
-    let inside = |bar: &Bar| {
-        bar.is_memory()
-            && bar.placed
-            && address.checked_sub(bar.guest).is_some_and(|offset| offset < bar.size)
-    };
-    bars.iter().any(inside)
+    bars.iter().any(|bar| offset_in(bar, address).is_some())
+}
+
+/// How far into a memory BAR a guest address is; `None` outside.
+pub(crate) fn offset_in(bar: &Bar, address: u64) -> Option<u64> {
+    let bar = Some(bar).filter(|bar| bar.is_memory() && bar.placed)?;
+    address.checked_sub(bar.guest).filter(|offset| *offset < bar.size)
 }

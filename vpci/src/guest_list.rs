@@ -4,7 +4,6 @@ use capabilities::id::{CapabilityId, ExtendedHeader};
 use capabilities::policy::{self, Dword, Entry, Scope, Visibility};
 use capabilities::standard::sata;
 use capabilities::{CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, header, msix, walk};
-use zerocopy::FromZeros;
 
 use crate::function::Function;
 use crate::guest_rules::Rules;
@@ -117,13 +116,12 @@ impl Function<'_> {
             }
             CapabilityId::MSIX => {
                 if self.attach_msix(host, offset8).is_err() {
-                    self.state.msix = FromZeros::new_zeroed();
                     return Ok(false);
                 }
-                for register in [msix::TABLE, msix::PBA] {
+                let [table, pba, ..] = self.state.regions;
+                for (register, region) in [(msix::TABLE, table), (msix::PBA, pba)] {
                     // What the engine goes by, not what the device says now.
-                    let value = self.state.msix.location(register);
-                    self.define_guest(offset + register, SNAPSHOT, value)?;
+                    self.define_guest(offset + register, SNAPSHOT, region.location())?;
                 }
             }
             _ => {

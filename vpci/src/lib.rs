@@ -32,13 +32,14 @@ mod register;
 #[cfg(feature = "guest")]
 mod reset;
 mod rom;
+mod withheld;
 
 pub use attach::{AttachError, GuestInfo, Info, VirtualFunction};
 pub use audit::Record;
 pub use bar::{Bar, BarKind};
 pub use domain::{
     ClaimError, Domain, DomainError, Handle, Kind, MAX_CLAIMED, Owner, Server, Slot, Window, find_free,
-    find_slot, find_window, may_forward,
+    find_slot, find_window, may_forward, windows_for,
 };
 pub use emulated::Emulated;
 pub use function::{Function, Locked, State, View, Written, read_virtual, write_virtual};
@@ -50,3 +51,4 @@ pub use msix::{Msix, Vector};
 pub use pages::{PAGE_SHIFT, Pages};
 pub use refusal::Refusal;
 pub use register::Register;
+pub use withheld::{HOLES, Hole, Mirrors, TRAPPED, Way};

@@ -251,7 +251,7 @@ impl Function<'_> {
                 exclude(bar);
             }
         }
-        for trapped in self.state.msix.trapped(&self.state.bars).into_iter().flatten() {
+        for trapped in self.state.trapped() {
             remainder.exclude(trapped);
         }
         let hosts = Pages { first: frame(rest.first), last: frame(rest.last) };
@@ -310,10 +310,9 @@ impl Function<'_> {
         self.state.mapping.set_command(command & !Command::MEMORY.bits());
     }
 
-    /// Makes the pages of the MSI-X table and PBA trap. Whether that worked.
+    /// Makes the pages that are to trap do so. Whether that worked.
     fn make_holes<H: Host>(&self, host: &H) -> bool {
-        let trapped = self.state.msix.trapped(&self.state.bars);
-        let mut pages = trapped.into_iter().flatten().flat_map(|pages| pages.first..=pages.last);
+        let mut pages = self.state.trapped().flat_map(|pages| pages.first..=pages.last);
         pages.all(|page| host.make_hole(page).is_ok())
     }
 }

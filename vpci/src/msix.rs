@@ -4,11 +4,12 @@ use capabilities::msix::Location;
 use capabilities::{CONFIG_SIZE, Width, msix};
 use zerocopy::FromZeros;
 
-use crate::bar::{Bar, BarKind};
-use crate::function::Function;
+use crate::bar::BarKind;
+use crate::function::{Function, State};
 use crate::map::Source;
 use crate::register::Effect;
-use crate::{Host, Message, Pages, Pirq, Refusal};
+use crate::withheld::Region;
+use crate::{Host, Message, Pirq, Refusal};
 
 /// A vector: its table entry as the domain wrote it, and the PIRQ that delivers it.
 #[derive(Clone, Copy, Debug, FromZeros)]
@@ -74,46 +75,10 @@ impl Vector {
     }
 }
 
-/// Where the table or the PBA is, read once from the device.
-#[derive(Clone, Copy, Debug, Default, FromZeros)]
-#[repr(C)]
-pub(crate) struct Region {
-    bir: u8,
-    offset: u32,
-    size: u32,
-}
-
-impl Region {
-    /// The BAR that it is in.
-    pub(crate) fn bar(self, bars: &[Bar]) -> Option<&Bar> {
-        bars.get(usize::from(self.bir))
-    }
-
-    /// How far into the region a guest address is; `None` outside.
-    pub(crate) fn offset_of(self, bars: &[Bar], address: u64) -> Option<u64> {
-        let start = self.bar(bars)?.guest.checked_add(u64::from(self.offset))?;
-        address.checked_sub(start).filter(|offset| *offset < u64::from(self.size))
-    }
-
-    /// The guest frames that it touches; `None` if its BAR has no address.
-    pub(crate) fn pages(self, bars: &[Bar]) -> Option<Pages> {
-        let start = self.bar(bars).filter(|bar| bar.placed)?.guest.checked_add(u64::from(self.offset))?;
-        Pages::spanning(start, u64::from(self.size))
-    }
-
-    /// The host frames that it touches.
-    pub(crate) fn host_pages(self, bars: &[Bar]) -> Option<Pages> {
-        let start = self.bar(bars)?.address.checked_add(u64::from(self.offset))?;
-        Pages::spanning(start, u64::from(self.size))
-    }
-}
-
 /// The state of a function's MSI-X capability. All zeros is a function without one.
 #[derive(Clone, Copy, FromZeros)]
 #[repr(C)]
 pub struct Msix {
-    table: Region,
-    pba: Region,
     offset: u8,
     enabled: bool,
     masked: bool,
@@ -122,23 +87,17 @@ pub struct Msix {
 }
 
 impl Msix {
-    pub(crate) const fn exists(&self) -> bool {
+    pub(crate) const fn exists(self) -> bool {
         self.offset != 0
     }
 
     /// The offset of the capability; `None` if there is none.
-    pub(crate) fn offset(&self) -> Option<u16> {
+    pub(crate) fn offset(self) -> Option<u16> {
         self.exists().then_some(u16::from(self.offset))
     }
 
-    /// What the register at [`msix::TABLE`] or [`msix::PBA`] reads.
-    pub(crate) fn location(&self, register: u16) -> u32 {
-        let Region { bir, offset, .. } = if register == msix::TABLE { self.table } else { self.pba };
-        offset | u32::from(bir)
-    }
-
     /// Whether this is the state of the capability at `offset`.
-    pub(crate) const fn is_at(&self, offset: u16) -> bool {
+    pub(crate) const fn is_at(self, offset: u16) -> bool {
         self.offset as u16 == offset // CAST: widening; `From` is not const.
     }
 
@@ -165,30 +124,23 @@ impl Msix {
         self.entries
     }
 
-    const fn control(&self) -> u16 {
+    const fn control(self) -> u16 {
         (self.entries - 1) & msix::TABLE_SIZE
             | if self.enabled { msix::ENABLE } else { 0 }
             | if self.masked { msix::FUNCTION_MASK } else { 0 }
     }
 
     /// Whether vectors may be delivered.
-    pub(crate) const fn active(&self) -> bool {
+    pub(crate) const fn active(self) -> bool {
         self.enabled && !self.masked
     }
+}
 
-    /// The table and the PBA, in this order; both have no size if there is no MSI-X.
-    pub(crate) const fn regions(&self) -> [Region; 2] {
-        [self.table, self.pba]
-    }
-
-    /// The guest frames whose accesses must trap.
-    pub(crate) fn trapped(&self, bars: &[Bar]) -> [Option<Pages>; 2] {
-        self.regions().map(|region| region.pages(bars))
-    }
-
+impl State {
     /// The host address of the BAR with the table.
-    pub(crate) fn table_bar(&self, bars: &[Bar]) -> u64 {
-        self.table.bar(bars).map_or(0, |bar| bar.address)
+    fn table_bar(&self) -> u64 {
+        let [table, ..] = self.regions;
+        table.bar(&self.bars).map_or(0, |bar| bar.address)
     }
 }
 
@@ -216,18 +168,21 @@ impl Function<'_> {
                 return Err(());
             }
             // CAST: at most 2048 entries of 16 bytes.
-            *region = Region { bir: location.bir, offset: location.offset, size: size as u32 };
+            *region = Region::new(location.bir, location.offset, size as u32);
         }
         if self.vectors.len() < usize::from(entries) {
             return Err(());
         }
         // Those that the function does not have stay masked, so that nothing binds them.
         self.vectors.fill(Vector { masked: true, ..FromZeros::new_zeroed() });
-        let [table, pba] = regions;
-        self.state.msix = Msix { table, pba, offset, entries, ..FromZeros::new_zeroed() };
-        let control = Source::Virtual(u32::from(self.state.msix.control()));
-        let offset = base + msix::CONTROL;
-        self.define_effect(offset, Width::Word, control, Effect::MsixControl).map_err(|_| ())
+        let msix = Msix { offset, entries, ..FromZeros::new_zeroed() };
+        let control = Source::Virtual(u32::from(msix.control()));
+        self.define_effect(base + msix::CONTROL, Width::Word, control, Effect::MsixControl)
+            .map_err(|_| ())?;
+        self.state.msix = msix;
+        let [table, pba, ..] = &mut self.state.regions;
+        [*table, *pba] = regions;
+        Ok(())
     }
 
     pub(crate) fn write_msix_control<H: Host>(&mut self, host: &H, at: usize, value: u16) {
@@ -244,9 +199,9 @@ impl Function<'_> {
         let was_enabled = msix.enabled;
         msix.enabled = enable;
         msix.masked = masked;
-        let table = msix.table_bar(&self.state.bars);
+        let (active, table) = (msix.active(), self.state.table_bar());
         let mut refused = false;
-        if msix.active() && !was_active {
+        if active && !was_active {
             // Only what the domain wrote since it was last bound is bound anew.
             for (entry, vector) in (0..).zip(self.vectors.iter_mut()) {
                 if !vector.masked && vector.updated {
@@ -272,7 +227,7 @@ impl Function<'_> {
 
     /// The domain sets the mask bit of vector `entry` to `masked`.
     pub(crate) fn mask_vector<H: Host>(&mut self, host: &H, entry: u16, masked: bool) {
-        let table = self.state.msix.table_bar(&self.state.bars);
+        let table = self.state.table_bar();
         let active = self.state.msix.active();
         let Some(vector) = self.vectors.get_mut(usize::from(entry)) else { return };
         if vector.masked == masked {

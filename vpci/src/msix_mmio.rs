@@ -1,14 +1,14 @@
-//! Accesses to the trapped pages: the MSI-X table is virtual, the PBA and the table's neighbours are the device's
-//! (PCIe 7.7.2, which asks for aligned dwords and qwords in both).
+//! Accesses to the trapped pages: the MSI-X table is virtual, the PBA and the neighbours of both are the device's (PCIe
+//! 7.7.2, which asks for aligned dwords and qwords in both), and of a guest's, some bytes are somebody else's.
 
-use capabilities::msix;
+use capabilities::{Access, Width, msix};
 
 use crate::bar::Bar;
 use crate::function::Function;
 use crate::guest_bar;
-use crate::msix::Region;
 use crate::pages::{PAGE_SHIFT, PAGE_SIZE};
-use crate::{Host, Pages, Refusal};
+use crate::withheld::{Region, TRAPPED};
+use crate::{Host, Locked, Mirrors, Pages, Refusal, Way, Written};
 
 /// What a byte in the trapped pages belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,16 +26,17 @@ const fn ones(bytes: u8) -> u64 {
 
 impl Function<'_> {
     /// The guest frames whose accesses belong to [`mmio_read`](Self::mmio_read) and
-    /// [`mmio_write`](Self::mmio_write): those of the MSI-X table and PBA, while their BARs are in the p2m.
-    pub fn trapped(&self) -> [Option<Pages>; 2] {
+    /// [`mmio_write`](Self::mmio_write): those of the MSI-X table and PBA, and those that are withheld, while their BARs
+    /// are in the p2m.
+    pub fn trapped(&self) -> [Option<Pages>; TRAPPED] {
         let bars = &self.state.bars;
         let present = |region: &Region| region.bar(bars).is_some_and(Bar::is_present);
-        self.state.msix.regions().map(|region| Some(region).filter(present)?.pages(bars))
+        self.state.regions.map(|region| Some(region).filter(present)?.pages(bars))
     }
 
     fn place(&self, address: u64) -> Place {
         let bars = &self.state.bars;
-        let [table, pba] = self.state.msix.regions();
+        let [table, pba, ..] = self.state.regions;
         // A PBA that lies about its place must not open the table.
         if let Some(offset) = table.offset_of(bars, address) {
             let (entry, offset) = (offset / msix::ENTRY_SIZE, offset % msix::ENTRY_SIZE);
@@ -45,17 +46,48 @@ impl Function<'_> {
         if pba.offset_of(bars, address).is_some() {
             return Place::Pba;
         }
-        let trapped = self.state.msix.trapped(bars);
-        let mut neighbour = trapped.into_iter().flatten().any(|pages| pages.contains(address >> PAGE_SHIFT));
+        let mut neighbour = self.state.trapped().any(|pages| pages.contains(address >> PAGE_SHIFT));
         // Of what is around a BAR in its host page, nothing is a guest's.
         neighbour &= !self.is_guest() || guest_bar::owns(bars, address);
         if neighbour { Place::Neighbour } else { Place::Outside }
     }
 
+    /// Whose an aligned access to bytes that the table does not have is. One of a qword is the device's if it was not
+    /// taken apart.
+    fn way<M: Mirrors>(&self, mirrors: &M, address: u64, bytes: u8, written: Option<u64>) -> Way {
+        let Some(width) = Width::from_bytes(bytes.into()).filter(|_| self.is_guest()) else {
+            return Way::Device;
+        };
+        let bars = &self.state.bars;
+        let mut others = (0u8..).zip(bars).filter_map(|(number, bar)| {
+            let offset = guest_bar::offset_in(bar, address)?;
+            // CAST: at most a dword.
+            let way = mirrors.way(bars, number, offset, width, written.map(|value| value as u32));
+            (way != Way::Device).then_some(way)
+        });
+        others.next().unwrap_or(Way::Device)
+    }
+
+    /// In pieces of how many bytes an access is made: of all of it, if it is aligned and, of a qword, both dwords are the
+    /// device's.
+    fn piece<M: Mirrors>(&self, mirrors: &M, address: u64, bytes: u8, written: Option<u64>) -> u8 {
+        let is_device = |at, shift| {
+            let half = written.map(|value| value >> shift);
+            self.way(mirrors, at, 4, half) == Way::Device
+        };
+        if !address.is_multiple_of(u64::from(bytes)) {
+            1
+        } else if bytes == 8 && !(is_device(address, 0) && is_device(address | 4, 32)) {
+            4
+        } else {
+            bytes
+        }
+    }
+
     /// Reads `bytes` (1, 2, 4 or 8) at `address` in a trapped page. What may not be read, reads as all ones.
     ///
-    /// Work: bounded by eight host accesses.
-    pub fn mmio_read<H: Host>(&mut self, host: &H, address: u64, bytes: u8) -> u64 {
+    /// Work: bounded by eight host accesses and, for a guest, ten questions to `mirrors`.
+    pub fn mmio_read<H: Host, M: Mirrors>(&mut self, host: &H, mirrors: &M, address: u64, bytes: u8) -> u64 {
         if !matches!(bytes, 1 | 2 | 4 | 8) {
             return u64::MAX;
         }
@@ -67,7 +99,7 @@ impl Function<'_> {
         let value = match self.place(address) {
             Place::Table { entry, offset } if table_access(address, bytes) => self.read_entry(entry, offset),
             Place::Table { .. } => None,
-            _ => self.read_device(host, address, bytes),
+            _ => self.read_device(host, mirrors, address, bytes),
         };
         if value.is_none() {
             self.refuse(Refusal::MsixAccess);
@@ -75,10 +107,21 @@ impl Function<'_> {
         value.unwrap_or(u64::MAX) & ones(bytes)
     }
 
-    /// Writes likewise. What may not be written is dropped.
-    pub fn mmio_write<H: Host>(&mut self, host: &H, address: u64, bytes: u8, value: u64) {
+    /// Writes likewise. What may not be written is dropped. What is configuration space is written there: see
+    /// [`write`](Self::write) for what comes of it, and for the lock.
+    ///
+    /// Work: as for reads, twice as many questions, and what writes of configuration space are.
+    pub fn mmio_write<H: Host, M: Mirrors>(
+        &mut self,
+        host: &H,
+        mirrors: &M,
+        address: u64,
+        bytes: u8,
+        value: u64,
+        locked: Locked,
+    ) -> Written {
         if !matches!(bytes, 1 | 2 | 4 | 8) || self.is_withdrawn() {
-            return;
+            return Written::Done;
         }
         // CAST: the low bits, twice.
         self.state.audit.serve(address as u16, bytes, value as u32);
@@ -90,11 +133,15 @@ impl Function<'_> {
             Place::Table { .. } => false,
             // Pending bits are read-only; the hardware domain's writes are its own.
             Place::Pba if self.is_guest() => false,
-            _ => self.write_device(host, address, bytes, value),
+            _ if self.reaches_device(address, bytes) => {
+                return self.write_device(host, mirrors, address, bytes, value, locked);
+            }
+            _ => false,
         };
         if !done {
             self.refuse(Refusal::MsixAccess);
         }
+        Written::Done
     }
 
     /// The qword from `offset` on of a table entry; at 4 and 12, its dword.
@@ -141,61 +188,153 @@ impl Function<'_> {
         device(address) && device(last) && (!pba || table_access(address, bytes))
     }
 
-    fn read_device<H: Host>(&self, host: &H, address: u64, bytes: u8) -> Option<u64> {
+    fn read_device<H: Host, M: Mirrors>(
+        &mut self,
+        host: &H,
+        mirrors: &M,
+        address: u64,
+        bytes: u8,
+    ) -> Option<u64> {
         if !self.reaches_device(address, bytes) {
             return None;
         }
-        if address.is_multiple_of(u64::from(bytes)) {
-            return self.read_aligned(host, address, bytes);
+        let piece = self.piece(mirrors, address, bytes, None);
+        let (mut value, mut done) = (0, 0);
+        while done < bytes {
+            let at = address + u64::from(done);
+            // Of an access that is not aligned, some bytes may be the table's.
+            let part = if piece == bytes || self.reaches_device(at, piece) {
+                self.read_piece(host, mirrors, at, piece)?
+            } else {
+                ones(piece)
+            };
+            value |= (part & ones(piece)) << (8 * u32::from(done));
+            done += piece;
         }
-        // Byte by byte: only neighbours get here, the PBA is never unaligned.
-        (0..bytes).try_fold(0, |value, n| {
-            let at = address + u64::from(n);
-            let byte = if self.reaches_device(at, 1) { self.read_aligned(host, at, 1)? } else { 0xff };
-            Some(value | (byte & 0xff) << (8 * u32::from(n)))
-        })
+        Some(value)
     }
 
-    fn read_aligned<H: Host>(&self, host: &H, address: u64, bytes: u8) -> Option<u64> {
-        let (slot, frame, offset) = self.device_frame(address)?;
-        host.mmio_read(slot, frame, offset, bytes)
-    }
-
-    fn write_device<H: Host>(&self, host: &H, address: u64, bytes: u8, value: u64) -> bool {
-        if !self.reaches_device(address, bytes) {
-            return false;
+    fn read_piece<H: Host, M: Mirrors>(
+        &mut self,
+        host: &H,
+        mirrors: &M,
+        address: u64,
+        bytes: u8,
+    ) -> Option<u64> {
+        match self.way(mirrors, address, bytes, None) {
+            Way::Device => {
+                let (slot, frame, offset) = self.device_frame(address)?;
+                host.mmio_read(slot, frame, offset, bytes)
+            }
+            Way::View(offset) => {
+                let access = Access::new(u32::from(offset), u32::from(bytes))?;
+                Some(u64::from(self.read(host, access)))
+            }
+            Way::Closed => {
+                // CAST: the low bits.
+                self.state.audit.serve(address as u16, bytes, 0);
+                self.refuse(Refusal::Mirror);
+                Some(u64::MAX)
+            }
         }
-        if address.is_multiple_of(u64::from(bytes)) {
-            return self.write_aligned(host, address, bytes, value);
+    }
+
+    fn write_device<H: Host, M: Mirrors>(
+        &mut self,
+        host: &H,
+        mirrors: &M,
+        address: u64,
+        bytes: u8,
+        value: u64,
+        locked: Locked,
+    ) -> Written {
+        let piece = self.piece(mirrors, address, bytes, Some(value));
+        let part = |done: u8| {
+            let part = value >> (8 * u32::from(done)) & ones(piece);
+            (address + u64::from(done), part)
+        };
+        // Nothing is done before all of it can be.
+        if locked == Locked::Shared && piece != bytes {
+            let mut done = 0;
+            while done < bytes {
+                let (at, part) = part(done);
+                if matches!(self.way(mirrors, at, piece, Some(part)), Way::View(_)) {
+                    return Written::NeedsExclusive;
+                }
+                done += piece;
+            }
         }
-        (0..bytes).fold(true, |done, n| {
-            let (at, byte) = (address + u64::from(n), value >> (8 * u32::from(n)));
-            done & (self.reaches_device(at, 1) && self.write_aligned(host, at, 1, byte))
-        })
+        let (mut written, mut reached, mut done) = (Written::Done, true, 0);
+        while done < bytes {
+            let (at, part) = part(done);
+            done += piece;
+            if piece != bytes && !self.reaches_device(at, piece) {
+                reached = false;
+                continue;
+            }
+            match self.write_piece(host, mirrors, at, piece, part, locked) {
+                Some(Written::Done) => {}
+                Some(Written::Pending) => written = Written::Pending,
+                // Nothing was done, or the function is about to go.
+                Some(other) => return other,
+                None => reached = false,
+            }
+        }
+        if !reached {
+            self.refuse(Refusal::MsixAccess);
+        }
+        written
     }
 
-    fn write_aligned<H: Host>(&self, host: &H, address: u64, bytes: u8, value: u64) -> bool {
-        let Some((slot, frame, offset)) = self.device_frame(address) else { return false };
-        host.mmio_write(slot, frame, offset, bytes, value & ones(bytes));
-        true
+    fn write_piece<H: Host, M: Mirrors>(
+        &mut self,
+        host: &H,
+        mirrors: &M,
+        address: u64,
+        bytes: u8,
+        value: u64,
+        locked: Locked,
+    ) -> Option<Written> {
+        match self.way(mirrors, address, bytes, Some(value)) {
+            Way::Device => {
+                let (slot, frame, offset) = self.device_frame(address)?;
+                host.mmio_write(slot, frame, offset, bytes, value);
+            }
+            Way::View(offset) => {
+                let access = Access::new(u32::from(offset), u32::from(bytes))?;
+                // CAST: at most a dword.
+                return Some(self.write(host, access, value as u32, locked));
+            }
+            Way::Closed => {
+                // CAST: the low bits, twice.
+                self.state.audit.serve(address as u16, bytes, value as u32);
+                self.refuse(Refusal::Mirror);
+            }
+        }
+        Some(Written::Done)
     }
 
-    /// The slot, the host frame and the offset in it behind a trapped address. Slots are the first and last pages of
-    /// the table (0, 1) and of the PBA (2, 3), the only ones that hold anything but table.
+    /// The slot, the host frame and the offset in it behind a trapped address. The first and last pages of the table (0, 1)
+    /// and of the PBA (2, 3), the only ones that hold anything but table, have slots; what is withheld shares them, those
+    /// of the PBA first.
     fn device_frame(&self, address: u64) -> Option<(u8, u64, u16)> {
         let bars = &self.state.bars;
         let frame = address >> PAGE_SHIFT;
-        let (slot, region, pages) =
-            (0u8..).step_by(2).zip(self.state.msix.regions()).find_map(|(slot, region)| {
-                let pages = region.pages(bars)?;
-                pages.contains(frame).then_some((slot, region, pages))
-            })?;
+        let (number, region, pages) = (0u8..).zip(self.state.regions).find_map(|(number, region)| {
+            let pages = region.pages(bars)?;
+            pages.contains(frame).then_some((number, region, pages))
+        })?;
+        let slot =
+            if TRAPPED == 2 || number < 2 { 2 * number + u8::from(frame != pages.first) } else { 5 - number };
         let bar = region.bar(bars)?;
         let host = address.wrapping_sub(bar.guest).wrapping_add(bar.address);
         // CAST: below the page size.
-        Some((slot + u8::from(frame != pages.first), host >> PAGE_SHIFT, (host % PAGE_SIZE) as u16))
+        Some((slot, host >> PAGE_SHIFT, (host % PAGE_SIZE) as u16))
     }
 }
+
+// The last region has slot 1.
+static_assertions::const_assert!(TRAPPED <= 5);
 
 /// Whether PCIe allows this access to the table and the PBA.
 const fn table_access(address: u64, bytes: u8) -> bool {

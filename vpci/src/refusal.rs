@@ -10,7 +10,7 @@ pub enum Refusal {
     BarMapped = 1,
     /// A write to the expansion ROM register while the ROM is in the p2m.
     RomMapped = 2,
-    /// An access to the MSI-X table or PBA that is not an aligned dword or qword, or that leaves the trapped pages.
+    /// An access to the MSI-X table or PBA that is not an aligned dword or qword, or one that leaves the trapped pages.
     MsixAccess = 3,
     /// The host refused to map a BAR: memory decoding is off.
     Map = 4,
@@ -34,9 +34,11 @@ pub enum Refusal {
     Placement = 13,
     /// A guest's write to vital product data.
     Vpd = 14,
+    /// A guest's access to bytes of a BAR that lead around configuration space, and are nobody's.
+    Mirror = 15,
 }
 
 impl Refusal {
     /// The number of reasons.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 }

@@ -2,16 +2,18 @@
 //!
 //! A row says where such a mirror is, and what is done about it. Pages of memory BARs that hold one are left out of a
 //! guest's mapping ([`holes`]), and accesses to them answered by [`way`]; I/O BARs are not the guest's at all
-//! ([`ports`]); a device for which neither helps is refused ([`refused`]).
+//! ([`ports`]); a device for which neither helps is refused ([`refused`]). [`guard`] does all of it to a function.
 
+mod guard;
 mod rows;
 
 use bitflags::bitflags;
 use capabilities::{EXTENDED_CONFIG_SIZE, Width};
-use vpci::{BarKind, PAGE_SHIFT};
+use vpci::{BarKind, Hole, PAGE_SHIFT, Way};
 
 use crate::table::{Identity, Ids, When};
 
+pub use guard::guard;
 pub use rows::KNOWN;
 
 bitflags! {
@@ -142,7 +144,9 @@ const fn is_table(known: &[Known]) -> bool {
                 let small = match answer {
                     Answer::Gate { .. } => length == 4,
                     // CAST: widening; `From` is not const.
-                    Answer::View(config) => config as u32 + length <= EXTENDED_CONFIG_SIZE as u32,
+                    Answer::View(config) => {
+                        config.is_multiple_of(4) && config as u32 + length <= EXTENDED_CONFIG_SIZE as u32
+                    }
                     Answer::Closed | Answer::Pass { .. } => true,
                 };
                 memory && small && length != 0 && offset.is_multiple_of(4) && length.is_multiple_of(4)
@@ -186,28 +190,6 @@ pub struct Subject<'s> {
     pub identity: &'s Identity,
     /// Its BARs.
     pub bars: &'s [BarInfo; 6],
-}
-
-/// Pages of a memory BAR.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hole {
-    /// The BAR, 0 to 5.
-    pub bar: u8,
-    /// The first page, counted from the start of the BAR.
-    pub first: u64,
-    /// The last; a BAR smaller than a page has page 0.
-    pub last: u64,
-}
-
-/// Whose an access to a page that is left out is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Way {
-    /// The device's.
-    Device,
-    /// The guest's configuration space, at this offset: a read there, or a write, in the same width.
-    View(u16),
-    /// Nobody's: it reads all ones, and a write is dropped.
-    Closed,
 }
 
 impl<'s> Subject<'s> {
@@ -316,8 +298,10 @@ pub fn way(of: Subject<'_>, bar: u8, offset: u64, width: Width, written: Option<
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use super::*;
     use crate::table::Traits;
+    use std::collections::BTreeSet;
 
     const MEMORY: BarInfo = BarInfo { kind: BarKind::Memory32, size: 0x10_0000, trapped: false };
     const WIDE: BarInfo = BarInfo { kind: BarKind::Memory64, ..MEMORY };
@@ -471,6 +455,23 @@ mod tests {
         assert!(is_table(&[first, second]) && !is_table(&[second, first]));
         second.mirror.ids = Ids::range(2, 1);
         assert!(!is_table(&[first, second]));
+    }
+
+    #[test]
+    fn no_device_has_more_pages_to_leave_out_than_are_kept() {
+        let pages = |mirror: &Mirror| match (mirror.place, mirror.choice) {
+            (
+                Place::Memory(bar) | Place::Memory32(bar) | Place::Memory64(bar),
+                Choice::Bytes { offset, length, .. },
+            ) => Some((bar, offset >> PAGE_SHIFT, (offset + length - 1) >> PAGE_SHIFT)),
+            _ => None,
+        };
+        // Whatever its class and its BARs are. A range of device IDs starts where there is one more row.
+        let count = |of: &Mirror| {
+            let is_one = |other: &&Mirror| other.vendor == of.vendor && other.ids.contains(of.ids.first);
+            MIRRORS.iter().filter(is_one).filter_map(pages).collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(MIRRORS.iter().map(count).max(), Some(vpci::HOLES));
     }
 
     #[test]

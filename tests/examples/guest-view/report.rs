@@ -247,6 +247,7 @@ const fn refusal(error: AttachError) -> &'static str {
             "a BAR cannot be placed: with these sizes, it is over the MSI-X table of another"
         }
         AttachError::Rule => "the rules cannot be given together",
+        AttachError::Refused => "it is a device that no guest is given",
     }
 }
 
