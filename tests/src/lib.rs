@@ -14,6 +14,7 @@ pub mod host;
 pub mod lspci;
 pub mod machine;
 pub mod mch;
+pub mod mirrored;
 pub mod model;
 pub mod oracle;
 pub mod p2m;

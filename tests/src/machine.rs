@@ -264,6 +264,22 @@ impl Machine {
         place.function().withdraw(&self.host, &Others(left, right))
     }
 
+    /// Gives a function that was withdrawn back to its domain, guarded if it was.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Function::reattach`] and [`mirrors::guard`].
+    pub fn reattach(&mut self, number: usize, info: &Info<'_>) -> Result<Written, AttachError> {
+        let identity = self.places[number].identity;
+        self.function(number, |function, host| {
+            let written = function.reattach(host, info)?;
+            match identity {
+                Some(identity) => mirrors::guard(function, host, &identity, true).map(|()| written),
+                None => Ok(written),
+            }
+        })
+    }
+
     /// Steps until nothing is under way. Returns the number of pauses.
     ///
     /// # Panics

@@ -158,10 +158,11 @@ impl Function<'_> {
     /// Leaves pages out, unless they are already. `None` if that is not possible.
     fn leave_out(&mut self, hole: Hole) -> Option<()> {
         let bar = self.state.bars.get(usize::from(hole.bar)).filter(|bar| bar.is_memory())?;
-        let pages = Pages { first: hole.first, last: hole.last };
-        let offset = pages.first.checked_mul(1 << PAGE_SHIFT)?;
-        let size = pages.count().checked_mul(1 << PAGE_SHIFT)?.min(bar.size.checked_sub(offset)?);
-        let region = Region::new(hole.bar, u32::try_from(offset).ok()?, u32::try_from(size).ok()?);
+        let offset = hole.first.checked_mul(1 << PAGE_SHIFT)?;
+        let pages = hole.last.checked_sub(hole.first)?.checked_add(1)?;
+        let size = pages.checked_mul(1 << PAGE_SHIFT)?.min(bar.size.checked_sub(offset)?);
+        let size = u32::try_from(size).ok().filter(|size| *size != 0)?;
+        let region = Region::new(hole.bar, u32::try_from(offset).ok()?, size);
         let [_, _, holes @ ..] = &mut self.state.regions;
         let known = |other: &&mut Region| {
             other.size == 0 || (other.location, other.size) == (region.location, region.size)
