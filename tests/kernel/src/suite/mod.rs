@@ -5,6 +5,7 @@ mod firmware;
 pub(crate) mod guest;
 mod hammer;
 mod hostile;
+mod mirror;
 pub(crate) mod q35;
 pub(crate) mod toolstack;
 mod worker;

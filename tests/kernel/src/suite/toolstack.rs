@@ -52,7 +52,7 @@ const UNRESET: u32 = 2;
 const EMULATE_Q35: u32 = 1 << 11;
 
 /// Why refusals happen, in the order of `RVPCI_REFUSED_*`.
-const REASONS: [&str; 15] = [
+const REASONS: [&str; 16] = [
     "hidden-write",
     "bar-mapped",
     "rom-mapped",
@@ -68,6 +68,7 @@ const REASONS: [&str; 15] = [
     "reset",
     "placement",
     "vpd",
+    "mirror",
 ];
 
 /// A guest to start.
