@@ -447,8 +447,8 @@ fn a12_msix_stays_as_it_was_at_assignment() {
 
 #[test]
 fn a13_a_table_written_behind_a_window_is_nobodys_source() {
-    // An RTL8168 writes its table through registers in BAR 2. What then is in the device is for the hypervisor to keep
-    // right (mirrors come later) and for interrupt remapping to refuse. Here: none of it is ever taken for the guest's.
+    // An RTL8168 writes its table through registers in BAR 2. That way is closed (mirrors_guest.rs), and what a device that
+    // nobody knows sends is for interrupt remapping to refuse. Here: none of it is ever taken for the guest's.
     let mut guest = Guest::default();
     guest.write(COMMAND, 2, 2);
     write_entry(&mut guest, 0, GOOD, 0x31, false);
