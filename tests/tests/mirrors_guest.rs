@@ -171,9 +171,13 @@ fn a_reset_asked_for_through_a_view_is_a_reset() {
     let qword = 0x0000_ffff_0000_8000;
     assert!(control.is_multiple_of(8));
     assert_eq!(write(control, 8, qword, Locked::Shared), Written::NeedsExclusive);
+    // Link Capabilities, which would be counted.
+    let count = guest.refusals(Refusal::ReadOnly);
     guest.machine.host.take_events();
     assert_eq!(guest.machine.mmio_write_locked(0, control, 8, qword, Locked::Exclusive), Written::Reset);
-    assert_eq!(guest.machine.host.take_writes(), []);
+    assert_eq!((guest.machine.host.take_writes(), guest.refusals(Refusal::ReadOnly)), (vec![], count));
+    guest.machine.mmio_write(control + 4, 4, 0xffff);
+    assert_eq!(guest.refusals(Refusal::ReadOnly), count + 1);
     while guest.machine.withdraw(0) == Progress::Again {}
     // Away, it is not there by any way.
     assert_eq!(read(&mut guest, base, 4), ones(4));
