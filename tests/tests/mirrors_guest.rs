@@ -181,7 +181,12 @@ fn a_reset_asked_for_through_a_view_is_a_reset() {
     while guest.machine.withdraw(0) == Progress::Again {}
     // Away, it is not there by any way.
     assert_eq!(read(&mut guest, base, 4), ones(4));
-    assert_eq!(guest.machine.mmio_write_locked(0, control, 2, 0x8000, Locked::Shared), Written::Done);
+    guest.machine.host.take_events();
+    let neighbour = address(&guest, 0, 0x1700);
+    for at in [control, neighbour] {
+        assert_eq!(guest.machine.mmio_write_locked(0, at, 2, 0x8000, Locked::Exclusive), Written::Done);
+    }
+    assert_eq!(guest.machine.host.take_events(), []);
 }
 
 #[test]
@@ -209,7 +214,12 @@ fn closed_bytes_are_nobodys() {
         if at.is_multiple_of(8) && length == 4 {
             let seen = read(&mut guest, base, 8);
             assert_eq!(seen, (u64::from(RAW) * 0x0101_0101) << 32 | ones(4), "{}", known.name);
+            let newest =
+                |guest: &Guest| guest.machine.state(0).audit(0).map(|r| (r.offset, r.bytes, r.value));
+            // CAST: the low bits.
+            assert_eq!(newest(&guest), Some((base as u16, 4, 0)), "{}", known.name);
             guest.machine.mmio_write(base, 8, 0x1122_3344_5566_7788);
+            assert_eq!(newest(&guest), Some((base as u16, 4, 0x5566_7788)), "{}", known.name);
             let events = guest.machine.host.take_events();
             let write = events.iter().find(|event| matches!(event, Event::MmioWrite(..)));
             let Some(Event::MmioWrite(_, to, 4, 0x1122_3344)) = write else { panic!("{events:x?}") };

@@ -209,14 +209,26 @@ impl<'s> Subject<'s> {
         }
     }
 
+    /// The rows of its vendor.
+    #[inline(never)]
+    fn of_vendor(self) -> &'static [Mirror] {
+        let vendor = self.identity.vendor;
+        let start = MIRRORS.partition_point(|mirror| mirror.vendor < vendor);
+        let end = MIRRORS.partition_point(|mirror| mirror.vendor <= vendor);
+        MIRRORS.get(start..end).unwrap_or(&[])
+    }
+
+    /// Whether it has a mirror of its vendor's.
+    #[inline(never)]
+    fn is(self, mirror: &Mirror) -> bool {
+        mirror.ids.contains(self.identity.device)
+            && mirror.when.holds(self.identity)
+            && self.has(mirror.place)
+    }
+
     /// The mirrors of this function.
     fn mirrors(self) -> impl Iterator<Item = &'static Mirror> + use<'s> {
-        let Identity { vendor, device, .. } = *self.identity;
-        let start = MIRRORS.partition_point(|mirror| mirror.vendor < vendor);
-        let of_vendor = MIRRORS.iter().skip(start).take_while(move |mirror| mirror.vendor == vendor);
-        of_vendor.filter(move |mirror| {
-            mirror.ids.contains(device) && mirror.when.holds(self.identity) && self.has(mirror.place)
-        })
+        self.of_vendor().iter().filter(move |mirror| self.is(mirror))
     }
 
     /// Those with bytes in memory BAR `bar`: first byte, number of bytes, answer.
@@ -246,6 +258,7 @@ pub fn holes(of: Subject<'_>) -> impl Iterator<Item = Hole> {
 
 /// The I/O BARs that no guest is to be given, a bit each.
 #[must_use]
+#[inline(never)]
 pub fn ports(of: Subject<'_>) -> u8 {
     let beside = || of.bar(0).trapped || holes(of).any(|hole| hole.bar == 0);
     let all = || (0..6).filter(|bar| of.bar(*bar).kind == BarKind::Io).fold(0, |mask, bar| mask | 1 << bar);
@@ -258,6 +271,7 @@ pub fn ports(of: Subject<'_>) -> u8 {
 
 /// Why the function is not to be given to anyone who is not trusted; empty if it may be.
 #[must_use]
+#[inline(never)]
 pub fn refused(of: Subject<'_>) -> Reasons {
     of.mirrors().fold(Reasons::empty(), |all, mirror| match mirror.choice {
         Choice::Refused(reasons) => all | reasons,
@@ -268,6 +282,7 @@ pub fn refused(of: Subject<'_>) -> Reasons {
 /// Whose an access is that is aligned to its width, at `offset` in memory BAR `bar`: a read, or a write of a value. An
 /// access to a qword is one to each of its dwords.
 #[must_use]
+#[inline(never)]
 pub fn way(of: Subject<'_>, bar: u8, offset: u64, width: Width, written: Option<u32>) -> Way {
     let dword = offset & !3;
     let mut way = Way::Device;
