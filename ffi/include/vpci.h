@@ -55,12 +55,12 @@
 #define RVPCI_RESET 4
 
 /**
- * The caller of `rvpci_write` holds the domain's lock shared, and the device's.
+ * The caller of a write holds the domain's lock shared, and the device's.
  */
 #define RVPCI_SHARED 0
 
 /**
- * The caller of `rvpci_write` holds the domain's lock exclusively.
+ * The caller of a write holds the domain's lock exclusively.
  */
 #define RVPCI_EXCLUSIVE 1
 
@@ -400,9 +400,14 @@
 #define RVPCI_REFUSED_VPD 14
 
 /**
+ * A guest's access to bytes of a BAR that lead around configuration space.
+ */
+#define RVPCI_REFUSED_MIRROR 15
+
+/**
  * The number of reasons.
  */
-#define RVPCI_REFUSED_COUNT 15
+#define RVPCI_REFUSED_COUNT 16
 
 /**
  * `rvpci_rule.scope`: bytes of configuration space.
@@ -425,6 +430,11 @@
 #define RVPCI_MCH_IMAGE 288
 
 /**
+ * All but the snapshot.
+ */
+struct Kept;
+
+/**
  * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
  */
 struct rvpci_device;
@@ -438,11 +448,6 @@ struct rvpci_domain;
  * An MCH, function 00:00.0 of a domain.
  */
 struct rvpci_mch;
-
-/**
- * Nothing is known of physical functions.
- */
-struct rvpci_physical;
 
 /**
  * A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
@@ -537,6 +542,14 @@ struct rvpci_virtual_function {
 };
 
 /**
+ * What the library keeps of a physical function, whoever has it.
+ */
+struct rvpci_physical {
+  struct Kept kept;
+  Snapshot snapshot;
+};
+
+/**
  * What to attach.
  */
 struct rvpci_device_info {
@@ -582,8 +595,8 @@ struct rvpci_device_info {
    */
   void *device;
   /**
-   * The physical function, learnt, which stays as long as the device; NULL if nothing is known of it, as of the hardware
-   * domain's. A guest's function without is never reset by its guest.
+   * The physical function, learnt; NULL if nothing is known of it, as of the hardware domain's. A guest's function without
+   * is never reset by its guest, and mirrors of it are open. Read during the call only.
    */
   const struct rvpci_physical *physical;
 };
@@ -717,7 +730,7 @@ struct rvpci_audit_record {
    */
   uint32_t sequence;
   /**
-   * Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` the low 16 bits of the address.
+   * Configuration offset; for `RVPCI_REFUSED_MSIX_ACCESS` and `RVPCI_REFUSED_MIRROR` the low 16 bits of the address.
    */
   uint16_t offset;
   /**
@@ -996,15 +1009,17 @@ uint32_t rvpci_find(const struct rvpci_domain *domain,
                     struct rvpci_device **device);
 
 /**
- * The device whose MSI-X table or PBA shares a page with the guest physical `address`, or NULL.
+ * The device that a trapped page at the guest physical `address` belongs to, or NULL: one with its MSI-X table or PBA, or
+ * one that is withheld from a guest.
  *
- * Lock: shared. Work: linear in the devices with MSI-X whose BARs are mapped.
+ * Lock: shared. Work: linear in the devices with such pages whose BARs are mapped.
  *
  * # Safety
  *
  * `domain` is a domain.
  */
-struct rvpci_device *rvpci_find_window(const struct rvpci_domain *domain, uint64_t address);
+struct rvpci_device *rvpci_find_window(const struct rvpci_domain *domain,
+                                       uint64_t address);
 
 /**
  * Does deferred work of the domain: maps and unmaps BARs, and lets the registers follow.
@@ -1044,8 +1059,8 @@ size_t rvpci_device_size(uint32_t sbdf,
  * Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
  * -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
  * has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has, -EADDRINUSE for a BAR that cannot be
- * where it is placed, -EPERM for a rule that shows what no guest may have. After an error the function is as it was and the
- * memory the caller's.
+ * where it is placed, -EPERM for a rule that shows what no guest may have, or a device that is not to be given to one without
+ * `RVPCI_TRUSTED`. After an error the function is as it was and the memory the caller's.
  * A guest finds decoding off. The device decodes, does not master the bus and does not assert INTx.
  *
  * # Safety
@@ -1127,15 +1142,20 @@ uint64_t rvpci_mmio_read(struct rvpci_device *device,
                          uint32_t bytes);
 
 /**
- * Writes likewise; dropped where nothing may be written.
+ * Writes likewise; dropped where nothing may be written. Bytes that show configuration space are written there: `locked`,
+ * the lock and what is returned are those of `rvpci_write`.
  *
- * Lock: shared, and the device's. Work: at most eight MMIO writes, or one vector bound anew.
+ * Work: at most eight MMIO writes or writes of configuration space, or one vector bound anew.
  *
  * # Safety
  *
  * `device` is a device.
  */
-void rvpci_mmio_write(struct rvpci_device *device, uint64_t address, uint32_t bytes, uint64_t value);
+int32_t rvpci_mmio_write(struct rvpci_device *device,
+                         uint64_t address,
+                         uint32_t bytes,
+                         uint64_t value,
+                         uint32_t locked);
 
 /**
  * Adds a register to a device.

@@ -235,8 +235,8 @@ pub struct rvpci_device_info {
     pub vf: *const rvpci_virtual_function,
     /// What `rvpci_host_*` are to call the device.
     pub device: *mut c_void,
-    /// The physical function, learnt, which stays as long as the device; NULL if nothing is known of it, as of the hardware
-    /// domain's. A guest's function without is never reset by its guest.
+    /// The physical function, learnt; NULL if nothing is known of it, as of the hardware domain's. A guest's function without
+    /// is never reset by its guest, and mirrors of it are open. Read during the call only.
     pub physical: *const rvpci_physical,
 }
 

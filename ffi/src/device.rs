@@ -10,8 +10,8 @@ use capabilities::id::{CapabilityId, ExtendedId};
 use capabilities::policy::{RawScope, Rule};
 use capabilities::{Access, Sbdf, Width};
 use vpci::{
-    AttachError, Bar, Definition, Function, GuestInfo, Handle, Info, Locked, Progress, Refusal, Register,
-    Siblings, Source, State, TRAPPED, Vector, View, VirtualFunction, Written,
+    AttachError, Bar, Definition, Function, GuestInfo, Handle, Info, Locked, Pages, Progress, Refusal,
+    Register, Siblings, Source, State, TRAPPED, Vector, View, VirtualFunction, Written,
 };
 
 use crate::abi::{
@@ -21,6 +21,7 @@ use crate::abi::{
 };
 use crate::domain::{self, rvpci_domain};
 use crate::host::Xen;
+use crate::known::{Known, guard, is_trusted, known};
 
 /// A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
 pub struct rvpci_device {
@@ -28,6 +29,7 @@ pub struct rvpci_device {
     guest: u32,
     registers: u32,
     vectors: u32,
+    known: Known,
     state: State,
 }
 
@@ -57,6 +59,16 @@ pub(crate) fn from_handle(handle: Handle) -> *mut rvpci_device {
 pub(crate) unsafe fn state<'a>(device: *const rvpci_device) -> &'a State {
     // SAFETY: the caller promises it.
     unsafe { &(*device).state }
+}
+
+/// What a device is known as.
+///
+/// # Safety
+///
+/// `device` is a device.
+pub(crate) const unsafe fn known_as(device: *const rvpci_device) -> Known {
+    // SAFETY: the caller promises it. It does not change while the device is attached.
+    unsafe { (*device).known }
 }
 
 /// The registers of a device.
@@ -151,8 +163,8 @@ pub extern "C" fn rvpci_device_size(sbdf: u32, registers: u32) -> usize {
 /// Returns `RVPCI_DONE`; `RVPCI_PENDING` if memory decoding was on: it is off until `rvpci_step` has mapped the BARs;
 /// -EINVAL for memory too small, -EOPNOTSUPP for a header type or view that is not offered, -EEXIST if the address
 /// has an owner, -ENOSPC if the domain has too little room, -E2BIG if the device has, -EADDRINUSE for a BAR that cannot be
-/// where it is placed, -EPERM for a rule that shows what no guest may have. After an error the function is as it was and the
-/// memory the caller's.
+/// where it is placed, -EPERM for a rule that shows what no guest may have, or a device that is not to be given to one without
+/// `RVPCI_TRUSTED`. After an error the function is as it was and the memory the caller's.
 /// A guest finds decoding off. The device decodes, does not master the bus and does not assert INTx.
 ///
 /// # Safety
@@ -187,14 +199,17 @@ pub unsafe extern "C" fn rvpci_device_attach(
     header.guest = info.guest;
     header.registers = info.registers;
     header.vectors = vectors.min(2048) as u32; // CAST: at most 2048.
+    // SAFETY: the caller promises it.
+    header.known = unsafe { known(info) };
     // SAFETY: the exclusive lock is held.
     if let Err(error) = unsafe { domain::set_function(domain, Sbdf(info.guest), Some(handle(device))) } {
         return error.errno();
     }
+    let trusted = is_trusted(info);
     // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
     let info = unsafe { to_info(info, view) };
     // SAFETY: the device was made above, and the exclusive lock is held.
-    match unsafe { attach(domain, device, &info) } {
+    match unsafe { attach(domain, device, &info, trusted) } {
         Ok(Written::Pending) => RVPCI_PENDING,
         Ok(_) => RVPCI_DONE,
         Err(error) => {
@@ -238,7 +253,7 @@ pub(crate) unsafe fn to_info(info: &rvpci_device_info, view: View) -> Info<'_> {
 pub(crate) unsafe fn is_refused(info: &rvpci_device_info) -> bool {
     // SAFETY: the caller promises it.
     let physical = unsafe { info.physical.as_ref() };
-    info.flags & crate::RVPCI_TRUSTED == 0 && physical.is_some_and(crate::physical::is_denied)
+    !is_trusted(info) && physical.is_some_and(crate::physical::is_denied)
 }
 
 #[cfg(not(feature = "reset"))]
@@ -321,12 +336,16 @@ unsafe fn attach(
     domain: *mut rvpci_domain,
     device: *mut rvpci_device,
     info: &Info<'_>,
+    trusted: bool,
 ) -> Result<Written, AttachError> {
+    // SAFETY: the caller promises a device.
+    let known = unsafe { known_as(device) };
     // SAFETY: the caller promises a device for itself alone.
     let (mut function, xen) = unsafe { open(device) };
     let written = function.attach(&xen, info)?;
     let others = Others { domain, device };
-    if let Err(error) = function.check_placement(&xen, &others) {
+    let guarded = guard(&mut function, xen, known, trusted);
+    if let Err(error) = guarded.and_then(|()| function.check_placement(&xen, &others)) {
         function.detach(&xen, &others);
         return Err(error);
     }
@@ -399,7 +418,7 @@ pub unsafe extern "C" fn rvpci_device_detach(domain: *mut rvpci_domain, device: 
 pub(crate) unsafe fn set_windows(
     domain: *mut rvpci_domain,
     device: *mut rvpci_device,
-    trapped: [Option<vpci::Pages>; 2],
+    trapped: [Option<Pages>; TRAPPED],
 ) {
     // SAFETY: the caller promises it.
     unsafe { domain::set_windows(domain, handle(device), trapped) };
@@ -547,8 +566,10 @@ const fn result(written: Written) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_mmio_read(device: *mut rvpci_device, address: u64, bytes: u32) -> u64 {
     // SAFETY: the caller promises a device and holds its lock.
+    let known = unsafe { known_as(device) };
+    // SAFETY: likewise.
     let (mut function, xen) = unsafe { open(device) };
-    function.mmio_read(&xen, &(), address, u8::try_from(bytes).unwrap_or(0))
+    function.mmio_read(&xen, &known, address, u8::try_from(bytes).unwrap_or(0))
 }
 
 /// Writes likewise; dropped where nothing may be written. Bytes that show configuration space are written there: `locked`,
@@ -568,9 +589,11 @@ pub unsafe extern "C" fn rvpci_mmio_write(
     locked: u32,
 ) -> i32 {
     // SAFETY: the caller promises a device and holds its lock.
+    let known = unsafe { known_as(device) };
+    // SAFETY: likewise.
     let (mut function, xen) = unsafe { open(device) };
     let bytes = u8::try_from(bytes).unwrap_or(0);
-    result(function.mmio_write(&xen, &(), address, bytes, value, lock(locked)))
+    result(function.mmio_write(&xen, &known, address, bytes, value, lock(locked)))
 }
 
 /// Adds a register to a device.

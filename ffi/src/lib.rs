@@ -19,6 +19,7 @@ mod domain;
 #[cfg(feature = "guest")]
 mod guest;
 mod host;
+mod known;
 #[cfg(feature = "q35")]
 mod mch;
 #[cfg(feature = "reset")]

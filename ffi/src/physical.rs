@@ -18,12 +18,12 @@ use crate::host::Machine;
 /// What the library keeps of a physical function, whoever has it.
 #[repr(C)]
 pub struct rvpci_physical {
-    pub(crate) known: Known,
+    pub(crate) kept: Kept,
     pub(crate) snapshot: Snapshot,
 }
 
 /// All but the snapshot.
-pub(crate) struct Known {
+pub(crate) struct Kept {
     pub(crate) identity: Identity,
     pub(crate) quirks: Quirks,
     pub(crate) limiter: Limiter,
@@ -55,7 +55,7 @@ pub extern "C" fn rvpci_physical_size() -> usize {
 /// There are `rvpci_physical_size()` bytes at `physical`, aligned to 8, for the library alone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_physical_init(physical: *mut rvpci_physical) {
-    let known = Known {
+    let kept = Kept {
         identity: Identity::default(),
         quirks: Quirks::NONE,
         limiter: Limiter::default(),
@@ -67,12 +67,12 @@ pub unsafe extern "C" fn rvpci_physical_init(physical: *mut rvpci_physical) {
     // SAFETY: the caller gives the bytes. Zeros are a valid snapshot.
     unsafe { physical.write_bytes(0, 1) };
     // SAFETY: it is the first that is there, and aligned.
-    unsafe { physical.cast::<Known>().write(known) };
+    unsafe { physical.cast::<Kept>().write(kept) };
 }
 
 impl rvpci_physical {
     pub(crate) const fn member(&self) -> Member<'_> {
-        Member { snapshot: &self.snapshot, quirks: &self.known.quirks }
+        Member { snapshot: &self.snapshot, quirks: &self.kept.quirks }
     }
 }
 
@@ -114,14 +114,14 @@ pub unsafe extern "C" fn rvpci_physical_learn(
     // SAFETY: the caller promises that it can be read, if it is not NULL.
     let ids = unsafe { info.vf.as_ref() }.map(|vf| vf.ids);
     let (sbdf, traits) = (Sbdf(info.sbdf), Traits::from_bits_truncate(info.traits as u16)); // CAST: 10 bits.
-    physical.known.identity = Identity::read(&Config { sbdf, ids }, sbdf, traits);
-    physical.known.quirks = quirks::table::find(&physical.known.identity, &[]);
+    physical.kept.identity = Identity::read(&Config { sbdf, ids }, sbdf, traits);
+    physical.kept.quirks = quirks::table::find(&physical.kept.identity, &[]);
     let subject = Subject {
         sbdf,
         virtual_function: traits.contains(Traits::VIRTUAL),
         bars: info.bar.map(|bar| Region { address: bar.address, size: bar.size }),
     };
-    physical.snapshot.take(&Machine, &subject, &physical.known.quirks).err().map_or(0, Errno::errno)
+    physical.snapshot.take(&Machine, &subject, &physical.kept.quirks).err().map_or(0, Errno::errno)
 }
 
 impl Errno for SnapshotError {
@@ -152,17 +152,17 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
     // SAFETY: the caller promises a physical function for itself alone.
     let physical = unsafe { &mut *physical };
     let of_all = u16::try_from(d3hot_ms).ok().filter(|ms| *ms != 0);
-    let mut all = quirks::table::find(&physical.known.identity, &[]);
+    let mut all = quirks::table::find(&physical.kept.identity, &[]);
     all = all.merge(Quirks { d3hot_delay_ms: of_all, ..Quirks::NONE });
     for at in 0..count {
         // SAFETY: the caller promises so many.
         let row = unsafe { rows.add(at as usize) }; // CAST: widening.
         // SAFETY: it can be read, and is aligned.
-        if let Some(row) = unsafe { to_row(row) }.filter(|row| row.matches(&physical.known.identity)) {
+        if let Some(row) = unsafe { to_row(row) }.filter(|row| row.matches(&physical.kept.identity)) {
             all = all.merge(row.says.quirks());
         }
     }
-    physical.known.quirks = all;
+    physical.kept.quirks = all;
 }
 
 /// What is known of the function's kind without a number to it: `RVPCI_QUIRK_DENY`, and the others of
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_physical_flags(physical: *const rvpci_physical) -> u32 {
     // SAFETY: the caller promises it.
-    unsafe { &*physical }.known.quirks.flags.bits()
+    unsafe { &*physical }.kept.quirks.flags.bits()
 }
 
 /// The methods that can reset the function, as far as its registers and its quirks say, `RVPCI_METHOD_*`; of its bus that it
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn rvpci_physical_methods(physical: *const rvpci_physical)
 
 /// Whether only a guest that is trusted may have it.
 pub(crate) fn is_denied(physical: &rvpci_physical) -> bool {
-    physical.known.quirks.flags.contains(Flags::DENY)
+    physical.kept.quirks.flags.contains(Flags::DENY)
 }
 
 /// The milliseconds between D3hot and D0 that the device at `sbdf` makes every device of the machine need; 0 if it does not.

@@ -36,7 +36,7 @@ pub unsafe extern "C" fn rvpci_reset_start(
     now: u64,
 ) -> i32 {
     // SAFETY: the caller promises a physical function for itself alone.
-    let physical = unsafe { &mut (*physical).known };
+    let physical = unsafe { &mut (*physical).kept };
     let Some(methods) = Methods::from_bits(methods) else { return -EINVAL };
     if physical.running {
         return -EBUSY;
@@ -75,25 +75,25 @@ pub unsafe extern "C" fn rvpci_reset_step(
     let members = unsafe { slice::from_raw_parts(members, count) };
     let Some(&first) = members.first() else { return RVPCI_DONE };
     // SAFETY: it is a physical function for this call alone.
-    let rvpci_physical { known, snapshot } = unsafe { &mut *first };
-    if !known.running {
+    let rvpci_physical { kept, snapshot } = unsafe { &mut *first };
+    if !kept.running {
         return RVPCI_DONE;
     }
-    let head = Member { snapshot, quirks: &known.quirks };
+    let head = Member { snapshot, quirks: &kept.quirks };
     let mut all = [head; MEMBERS + 1];
     for (to, from) in all.iter_mut().zip(members).skip(1) {
         // SAFETY: likewise for each, none of which is the first.
         *to = unsafe { &**from }.member();
     }
-    let next = known.reset.step(&Machine, all.get(..count).unwrap_or_default(), Time(now));
+    let next = kept.reset.step(&Machine, all.get(..count).unwrap_or_default(), Time(now));
     let at = match next {
         Next::Again => now,
         Next::At(Time(at)) => at,
         Next::Done(outcome) => {
-            known.running = false;
-            known.outcome = Some(outcome);
-            known.count = known.count.wrapping_add(1);
-            known.limiter.ended(Time(now));
+            kept.running = false;
+            kept.outcome = Some(outcome);
+            kept.count = kept.count.wrapping_add(1);
+            kept.limiter.ended(Time(now));
             return RVPCI_DONE;
         }
     };
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn rvpci_reset_step(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_reset_cancel(physical: *mut rvpci_physical) {
     // SAFETY: the caller promises a physical function for itself alone.
-    unsafe { &mut *physical }.known.reset.cancel();
+    unsafe { &mut *physical }.kept.reset.cancel();
 }
 
 /// Stores how the last reset of a physical function ended in `*state`.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn rvpci_reset_state(
 ) -> i32 {
     // SAFETY: the caller promises a physical function.
     let physical = unsafe { &*physical };
-    let physical = &physical.known;
+    let physical = &physical.kept;
     let (outcome, reason, method, errno) = match physical.outcome {
         _ if physical.running => (RVPCI_OUTCOME_RUNNING, None, None, -EAGAIN),
         None => (RVPCI_OUTCOME_NEVER, None, None, 0),

@@ -5,6 +5,7 @@ use vpci::{AttachError, Progress, Written};
 use crate::abi::{EPERM, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_PENDING, rvpci_device_info};
 use crate::device::{self, Others, rvpci_device};
 use crate::domain::rvpci_domain;
+use crate::known::{guard, is_trusted};
 
 /// Takes a device from its domain, which goes on having it: from now on it reads all ones, writes are dropped, its PIRQs are
 /// given back, and its pages leave the p2m. The device itself is not accessed.
@@ -48,15 +49,23 @@ pub unsafe extern "C" fn rvpci_device_reattach(
     if unsafe { device::is_refused(info) } {
         return -EPERM;
     }
+    let trusted = is_trusted(info);
     // SAFETY: the caller promises that what `info` points to can be read for the time of the call.
     let mut info = unsafe { device::to_info(info, view) };
     // SAFETY: the caller promises a device and holds the exclusive lock.
+    let known = unsafe { device::known_as(device) };
+    // SAFETY: likewise.
     let (mut function, xen) = unsafe { device::open(device) };
     let written = match function.reattach(&xen, &mut info) {
         Ok(Written::Pending) => RVPCI_PENDING,
         Ok(_) => RVPCI_DONE,
         Err(error) => return error.errno(),
     };
+    if let Err(error) = guard(&mut function, xen, known, trusted) {
+        // Nothing of it is in the p2m, so this does not take several calls.
+        let _ = function.withdraw(&xen, &Others { domain, device });
+        return error.errno();
+    }
     // SAFETY: the exclusive lock is held, and `function` is not used any more.
     unsafe { device::count_functions(domain, device) };
     written

@@ -311,6 +311,7 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
     struct domain *d = v->domain;
     struct vpci_device *dev;
     struct pci_dev *pdev = NULL;
+    pci_sbdf_t sbdf = {};
     int32_t rc = RVPCI_DONE;
 
     read_lock(&d->pci_lock);
@@ -318,6 +319,7 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
     if ( dev )
     {
         pdev = dev->pdev;
+        sbdf.sbdf = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
         spin_lock(&dev->vpci.lock);
         rc = rvpci_mmio_write(vpci_core(dev), addr, len, data, RVPCI_SHARED);
         spin_unlock(&dev->vpci.lock);
@@ -332,6 +334,7 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
         if ( dev )
         {
             pdev = dev->pdev;
+            sbdf.sbdf = dev->place ? dev->place->guest : pdev->sbdf.sbdf;
             rc = rvpci_mmio_write(vpci_core(dev), addr, len, data,
                                   RVPCI_EXCLUSIVE);
         }
@@ -340,6 +343,8 @@ static int cf_check msix_write(struct vcpu *v, unsigned long addr,
 
     if ( rc == RVPCI_PENDING )
         vpci_defer(pdev);
+    else if ( rc == RVPCI_RESET )
+        leave_for_reset(d, sbdf);
 
     return X86EMUL_OKAY;
 }

@@ -69,6 +69,7 @@ impl State {
             mapping,
             msi,
             msix,
+            regions,
             original_command,
             by_firmware,
             withdrawn,
@@ -83,6 +84,7 @@ impl State {
         mapping.zero();
         msi.zero();
         msix.zero();
+        regions.zero();
         original_command.zero();
         by_firmware.zero();
         withdrawn.zero();
