@@ -430,11 +430,6 @@
 #define RVPCI_MCH_IMAGE 288
 
 /**
- * All but the snapshot.
- */
-struct Kept;
-
-/**
  * A device under mediation. Its registers and MSI-X vectors stand behind it in the same memory.
  */
 struct rvpci_device;
@@ -448,6 +443,11 @@ struct rvpci_domain;
  * An MCH, function 00:00.0 of a domain.
  */
 struct rvpci_mch;
+
+/**
+ * Nothing is known of physical functions.
+ */
+struct rvpci_physical;
 
 /**
  * A rule of the extra allow-list: bits of a kind of device that a guest may have although the policy hides them.
@@ -539,14 +539,6 @@ struct rvpci_virtual_function {
    * Their sizes in bytes; 0 for none.
    */
   uint64_t size[6];
-};
-
-/**
- * What the library keeps of a physical function, whoever has it.
- */
-struct rvpci_physical {
-  struct Kept kept;
-  Snapshot snapshot;
 };
 
 /**

@@ -16,7 +16,6 @@ use crate::abi::{
 use crate::host::Machine;
 
 /// What the library keeps of a physical function, whoever has it.
-#[repr(C)]
 pub struct rvpci_physical {
     pub(crate) kept: Kept,
     pub(crate) snapshot: Snapshot,
@@ -66,8 +65,10 @@ pub unsafe extern "C" fn rvpci_physical_init(physical: *mut rvpci_physical) {
     };
     // SAFETY: the caller gives the bytes. Zeros are a valid snapshot.
     unsafe { physical.write_bytes(0, 1) };
-    // SAFETY: it is the first that is there, and aligned.
-    unsafe { physical.cast::<Kept>().write(kept) };
+    // SAFETY: it is inside.
+    let place = unsafe { &raw mut (*physical).kept };
+    // SAFETY: it is aligned.
+    unsafe { place.write(kept) };
 }
 
 impl rvpci_physical {

@@ -272,7 +272,7 @@ impl Machine {
     pub fn reattach(&mut self, number: usize, info: &Info<'_>) -> Result<Written, AttachError> {
         let identity = self.places[number].identity;
         self.function(number, |function, host| {
-            let written = function.reattach(host, info)?;
+            let written = function.reattach(host, &mut info.clone())?;
             match identity {
                 Some(identity) => mirrors::guard(function, host, &identity, true).map(|()| written),
                 None => Ok(written),
