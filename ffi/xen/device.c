@@ -395,11 +395,16 @@ int32_t vpci_give_back(struct pci_dev *pdev, bool hidden)
     }
     else if ( vd && pdev->vpci && vpci_device(pdev)->withdrawn )
     {
-        rc = is_hardware_domain(vd->d) ? reattach_hardware(vd, pdev)
-                                       : vpci_reattach_guest(vd, pdev);
-        vpci_device(pdev)->withdrawn = rc < 0;
+        /* If it came to no reset, it may still be on its way out. */
+        rc = rvpci_device_withdraw(vd->core, vpci_core(vpci_device(pdev)));
+        if ( rc == RVPCI_DONE )
+        {
+            rc = is_hardware_domain(vd->d) ? reattach_hardware(vd, pdev)
+                                           : vpci_reattach_guest(vd, pdev);
+            vpci_device(pdev)->withdrawn = rc < 0;
+        }
     }
-    if ( pdev->msix && rc >= 0 )
+    if ( pdev->msix && (rc == RVPCI_DONE || rc == RVPCI_PENDING) )
     {
         /* All of them are disabled, and so are their masks forgotten. */
         pdev->msix->host_maskall = false;

@@ -136,7 +136,7 @@ int32_t vpci_withdraw(struct pci_dev *pdev);
 
 /*
  * Gives it back, or to a hardware domain that it was @hidden from. RVPCI_DONE, also if nobody is to see it; RVPCI_PENDING if
- * vpci_map_pending has work; an error of rvpci_device_attach.
+ * vpci_map_pending has work; RVPCI_AGAIN as long as pages are in the p2m; an error of rvpci_device_attach.
  */
 int32_t vpci_give_back(struct pci_dev *pdev, bool hidden);
 

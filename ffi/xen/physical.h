@@ -44,6 +44,7 @@ struct vpci_physical {
     bool has_bus;               /* engine: its reset has the bus to itself */
     bool maps;                  /* engine: BARs are to be mapped again */
     int error;                  /* engine: it came to no reset */
+    unsigned int tries;         /* engine: to give it back */
     bool stays_away;            /* lock: it is about to be assigned, and not given back */
     bool by_guest;              /* lock: its guest asked for the reset */
     bool again;                 /* lock: its guest did so while another one went on */

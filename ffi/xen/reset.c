@@ -15,8 +15,11 @@
 
 #include "physical.h"
 
-/* How soon the tasklet tries again when somebody else has the list of devices. */
+/* How soon what could not be done is tried again: somebody has the list of devices, or pages do not leave the p2m. */
 #define RETRY MILLISECS(1)
+
+/* How often a function that came to no reset is tried to be given back. */
+#define MOST_TRIES 10000
 
 static DEFINE_SPINLOCK(lock);
 static struct tasklet tasklet;
@@ -389,8 +392,8 @@ static void finish(struct vpci_physical *physical, int result)
     wake(physical);
 }
 
-/* Gives a function back to whoever has it, and says what has become of it. */
-static void settle(struct vpci_physical *physical, struct vpci_physical *member,
+/* Gives a function back to whoever has it, and says what has become of it. Whether that is done. */
+static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
                    uint32_t outcome)
 {
     struct pci_dev *pdev = pci_get_pdev(NULL, member->sbdf);
@@ -403,7 +406,13 @@ static void settle(struct vpci_physical *physical, struct vpci_physical *member,
     if ( pdev && !lost && !clean )
     {
         rc = vpci_give_back(pdev, member->hidden);
-        if ( rc < 0 )
+        if ( rc == RVPCI_AGAIN && physical->tries++ < MOST_TRIES )
+        {
+            physical->due = NOW() + RETRY;
+            return false;
+        }
+        lost = rc < 0 || rc == RVPCI_AGAIN;
+        if ( lost )
             printk(XENLOG_WARNING "%pp: cannot be given back to %pd: %d\n",
                    &member->sbdf, pdev->domain, rc);
         else
@@ -419,6 +428,8 @@ static void settle(struct vpci_physical *physical, struct vpci_physical *member,
         member->clean = clean;
     }
     spin_unlock(&lock);
+
+    return true;
 }
 
 static void find_members(struct vpci_physical *physical)
@@ -426,6 +437,7 @@ static void find_members(struct vpci_physical *physical)
     physical->has_bus = false;
     physical->maps = false;
     physical->error = 0;
+    physical->tries = 0;
     physical->member[0] = physical;
     physical->nr_members = 1;
 
@@ -477,8 +489,7 @@ static void learn_next(struct vpci_physical *physical)
     }
 
     physical->error = rc;
-    settle(physical, physical, RVPCI_OUTCOME_REFUSED);
-    enter(physical, MAPPING);
+    enter(physical, GIVING_BACK);
 }
 
 static void step(struct vpci_physical *physical)
@@ -503,8 +514,11 @@ static void give_back_next(struct vpci_physical *physical)
     struct rvpci_reset_state state;
 
     rvpci_reset_state(physical_core(physical), &state);
-    if ( member == physical || physical->has_bus )
-        settle(physical, member, state.outcome);
+    if ( physical->error )
+        state.outcome = RVPCI_OUTCOME_REFUSED;
+    if ( (member == physical || physical->has_bus) &&
+         !settle(physical, member, state.outcome) )
+        return;
 
     if ( ++physical->at == physical->nr_members )
         enter(physical, MAPPING);
