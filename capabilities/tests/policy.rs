@@ -26,7 +26,7 @@ fn register(id: CapabilityId, offset: u16) -> Dword {
 
 /// The bits that may read other than 0.
 fn seen(dword: Dword) -> u32 {
-    dword.snapshot | dword.live | dword.write | dword.ones | dword.acts
+    dword.snapshot | dword.live | dword.write | dword.ones | dword.reset | dword.acts
 }
 
 /// The most bytes that the capability can have, its fields included.
@@ -235,9 +235,9 @@ fn no_bit_is_served_in_two_ways() {
     let standard = (0..=0xff).flat_map(|id| (0..64).map(move |n| standard_dword(CapabilityId(id), n)));
     let extended = (0..=0x100).flat_map(|id| (0..64).map(move |n| extended_dword(ExtendedId(id), n)));
     for dword in standard.chain(extended).chain((0..16).map(header_dword)) {
-        assert_eq!(dword.live & (dword.snapshot | dword.write | dword.ones | dword.acts), 0);
-        assert_eq!(dword.acts & (dword.snapshot | dword.write | dword.ones), 0);
-        assert_eq!(dword.ones & (dword.snapshot | dword.write), 0);
+        assert_eq!(dword.live & (dword.snapshot | dword.write | dword.ones | dword.reset | dword.acts), 0);
+        assert_eq!(dword.acts & (dword.snapshot | dword.write | dword.ones | dword.reset), 0);
+        assert_eq!((dword.ones | dword.reset) & (dword.snapshot | dword.write), 0);
         assert_eq!(dword.acts == 0, dword.act == Act::None);
     }
 }
@@ -266,7 +266,8 @@ fn a_guest_sees_no_pme() {
 fn the_power_state_is_storage() {
     let control = register(PM, pm::CONTROL_STATUS);
     assert_eq!((control.act, control.acts), (Act::PowerState, 0x0003));
-    assert_eq!(control.ones, 0x0008, "No_Soft_Reset");
+    assert_eq!((control.ones, control.reset), (0x0008, 0x0008), "No_Soft_Reset");
+    assert!(control.tells_of_reset(0x0003) && !control.tells_of_reset(0x0008));
     assert_eq!((control.live, control.write), (0, 0));
 }
 
@@ -284,15 +285,20 @@ fn error_reporting_starts_disabled_and_sizes_start_as_they_are() {
 }
 
 #[test]
-fn an_flr_bit_is_no_storage_and_nobody_says_there_is_one() {
+fn an_flr_bit_is_no_storage_and_shows_with_a_reset_alone() {
     let control = register(EXPRESS, express::DEVICE_CONTROL);
     assert_eq!((control.act, control.acts), (Act::Reset, u32::from(express::INITIATE_FLR)));
-    assert_eq!(seen(register(EXPRESS, express::DEVICE_CAPABILITIES)) & express::FUNCTION_LEVEL_RESET, 0);
+    let capabilities = register(EXPRESS, express::DEVICE_CAPABILITIES);
+    assert_eq!((capabilities.reset, capabilities.ones), (express::FUNCTION_LEVEL_RESET, 0));
+    assert_eq!(capabilities.snapshot & capabilities.reset, 0);
     let control = register(AF, advanced::CONTROL);
     assert_eq!((control.act, control.acts), (Act::Reset, u32::from(advanced::INITIATE_FLR)));
-    assert_eq!(seen(register(AF, advanced::CONTROL)) & 0xff00, 0, "AF Status");
-    let capabilities = advanced::TRANSACTIONS_PENDING | advanced::FUNCTION_LEVEL_RESET;
-    assert_eq!(seen(register(AF, advanced::CAPABILITIES)) >> 24 & u32::from(capabilities), 0);
+    assert_eq!(register(AF, advanced::STATUS).live, 0x0100, "Transactions Pending, as in Device Status");
+    let capabilities = register(AF, advanced::CAPABILITIES);
+    assert_eq!((capabilities.reset, capabilities.ones), (0x0300_0000, 0));
+    for (bits, tells) in [(0x0000, false), (0x0100, false), (0x0200, false), (0x0300, true), (0xff00, true)] {
+        assert_eq!(capabilities.tells_of_reset(bits << 16), tells, "both bits or none: {bits:#x}");
+    }
 }
 
 #[test]

@@ -261,6 +261,23 @@ unsafe fn is_refused(_: &rvpci_device_info) -> bool {
     false
 }
 
+/// Whether a guest can have the function reset.
+///
+/// # Safety
+///
+/// `info.physical` is NULL or a physical function.
+#[cfg(feature = "reset")]
+unsafe fn is_resettable(info: &rvpci_device_info) -> bool {
+    // SAFETY: the caller promises it.
+    let physical = unsafe { info.physical.as_ref() };
+    physical.is_some_and(crate::physical::is_resettable)
+}
+
+#[cfg(not(feature = "reset"))]
+const unsafe fn is_resettable(_: &rvpci_device_info) -> bool {
+    false
+}
+
 /// How a guest gets the device.
 ///
 /// # Safety
@@ -276,6 +293,8 @@ unsafe fn guest_info(info: &rvpci_device_info) -> GuestInfo<'_> {
         // SAFETY: likewise.
         rules: unsafe { rules(info.rules, info.rule_count) },
         vpd: info.flags & RVPCI_VPD != 0,
+        // SAFETY: likewise.
+        resettable: unsafe { is_resettable(info) },
     }
 }
 

@@ -7,7 +7,7 @@ use static_assertions::{const_assert, const_assert_eq};
 use capabilities::{ConfigReader, Sbdf, Width};
 use quirks::reset::{Limiter, Member, Outcome, Region, Request, Reset, Snapshot, SnapshotError, Subject};
 use quirks::table::{Identity, RawRow, Row, Traits};
-use quirks::{Flags, Quirks};
+use quirks::{Flags, Methods, Quirks};
 
 use crate::abi::{
     E2BIG, EINVAL, ENODEV, EOPNOTSUPP, Errno, RVPCI_QUIRK_DENY, RVPCI_TRAIT_AMD_IOMMU, RVPCI_TRAIT_ROOT_BUS,
@@ -197,6 +197,11 @@ pub unsafe extern "C" fn rvpci_physical_methods(physical: *const rvpci_physical)
 /// Whether only a guest that is trusted may have it.
 pub(crate) fn is_denied(physical: &rvpci_physical) -> bool {
     physical.kept.quirks.flags.contains(Flags::DENY)
+}
+
+/// Whether its guest can have it reset: alone, that is, not with its bus.
+pub(crate) fn is_resettable(physical: &rvpci_physical) -> bool {
+    physical.member().methods().intersects(Methods::FUNCTION)
 }
 
 /// The milliseconds between D3hot and D0 that the device at `sbdf` makes every device of the machine need; 0 if it does not.

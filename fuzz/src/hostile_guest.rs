@@ -194,6 +194,7 @@ impl Machine {
             virtual_function: function.as_ref(),
             rules: &rules,
             vpd: gift.vpd,
+            resettable: gift.resettable,
         };
         let info = Info { view: View::Guest, guest, ..Info::hardware(sbdf) };
         self.host.take_counts();

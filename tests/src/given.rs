@@ -110,6 +110,8 @@ pub struct Terms<'t> {
     pub vpd: bool,
     /// For a virtual function, what its physical function says of it.
     pub function: Option<&'t VirtualFunction>,
+    /// Whether it can have the device reset.
+    pub resettable: bool,
 }
 
 /// A virtual function with these IDs, without BARs: what a dump and its title say of it.
@@ -156,6 +158,7 @@ pub fn give(device: Device, bars: &[Bar], terms: &Terms<'_>) -> Result<Machine, 
         virtual_function: terms.function,
         rules: terms.rules,
         vpd: terms.vpd,
+        resettable: terms.resettable,
     };
     let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(number)) };
     let written = machine.attach_as(number, &info)?;

@@ -30,11 +30,6 @@ pub enum Served {
 }
 
 impl Served {
-    /// Whether the bit reads 0, whatever it holds and whatever is written.
-    pub const fn is_hidden(self) -> bool {
-        matches!(self, Self::Absent | Self::By(Treatment::Hidden | Treatment::Engine(Act::Reset)))
-    }
-
     /// Whether it is read from the device each time.
     pub const fn is_live(self) -> bool {
         matches!(self, Self::By(Treatment::Live) | Self::Rule { .. })
@@ -155,6 +150,9 @@ impl Oracle {
         oracle.extended(device, &rules);
         oracle.bytes(&rules);
         oracle.fill(device);
+        if terms.resettable {
+            oracle.resets(device);
+        }
         oracle.header(ids, bars);
         oracle.interrupts(device);
         oracle.link();
@@ -360,8 +358,33 @@ impl Oracle {
                 served.is_live()
                     || matches!(served, Served::By(Treatment::Snapshot | Treatment::VirtualSnapshot))
             });
-            let ones = self.mask(offset, |served| served == Served::By(Treatment::One));
+            let ones = self.mask(offset, |served| served == Served::By(Treatment::WithoutReset));
             self.expected[usize::from(offset)] = host & from_device | ones;
+        }
+    }
+
+    /// How a guest is told that it can have the function reset: as the device says it, but by the way from D3hot to D0
+    /// alone if there is nothing else.
+    fn resets(&mut self, device: &Device) {
+        let initiates = |block: &Block| match block.place {
+            Place::Standard(0x10) => device.get(block.offset + 4, Width::Dword) & 1 << 28 != 0,
+            Place::Standard(0x13) => device.get(block.offset + 3, Width::Byte) & 3 == 3,
+            _ => false,
+        };
+        let others = self.blocks.iter().any(initiates);
+        let told = |block: &Block| match block.place {
+            Place::Standard(0x10) if initiates(block) => Some((7, 0x10, 0x10)),
+            Place::Standard(0x13) if initiates(block) => Some((3, 0x03, 0x03)),
+            Place::Standard(0x01) if !others && device.get(block.offset + 4, Width::Byte) & 8 == 0 => {
+                Some((4, 0x08, 0x00))
+            }
+            _ => None,
+        };
+        for block in self.blocks.iter().filter(|block| block.verdict.is_shown()) {
+            if let Some((register, mask, value)) = told(block) {
+                let byte = &mut self.expected[usize::from(block.offset) + register];
+                *byte = *byte & !mask | value;
+            }
         }
     }
 

@@ -201,6 +201,7 @@ fn a34_nothing_is_read_again() {
         (EXPRESS + 0x08, 0x003f_0000),
         (EXPRESS + 0x10, 0x33ff_0000),
         (EXPRESS + 0x30, 0x07ff_0000),
+        (ADVANCED + 0x04, 0x0000_0100),
         (extended(1) + 0x04, 0x07ff_f030),
         (extended(1) + 0x10, 0xf1c1),
         (extended(1) + 0x18, 0x1f),

@@ -145,7 +145,7 @@ fn a18_resets_by_advanced_features_are_refused() {
         guest.is_dropped(ADVANCED + 4, 1, 1, Refusal::Reset);
     }
     guest.is_dropped(ADVANCED + 4, 4, 1, Refusal::Reset);
-    assert_eq!(guest.read(ADVANCED + 4, 2), 0);
+    assert_eq!(guest.read(ADVANCED + 4, 1), 0);
     guest.end();
 }
 

@@ -40,12 +40,13 @@ struct Guest {
 }
 
 impl Guest {
-    /// Gives a dump to a guest; `None` if no guest may have it.
-    fn new(name: &str, dump: &Dump) -> Option<Self> {
+    /// Gives a dump to a guest, which can have it reset or not; `None` if no guest may have it.
+    fn new(name: &str, dump: &Dump, resettable: bool) -> Option<Self> {
         let mut device = dump.device();
         let ids = device.get(0, Width::Dword);
         let function = given::virtual_function(dump.ids_of_title().unwrap_or(ids));
-        let terms = Terms { function: (ids == u32::MAX).then_some(&function), ..Terms::default() };
+        let function = (ids == u32::MAX).then_some(&function);
+        let terms = Terms { function, resettable, ..Terms::default() };
         let bars = if terms.function.is_some() { Vec::new() } else { given::bars(dump) };
         let oracle = Oracle::new(&device, &bars, &terms);
         for (id, mask) in [(0x05, 0x0071), (0x11, 0xc000)] {
@@ -221,12 +222,14 @@ impl Guest {
 }
 
 fn check(name: &str, dump: &Dump) -> Fate {
-    let Some(mut guest) = Guest::new(name, dump) else { return Fate::NoEndpoint };
-    guest.compare_reads();
-    guest.walk();
-    let mut random = Random::new(u64::from(u16::from_le_bytes([dump.bytes[2], dump.bytes[3]])));
-    guest.hammer(&mut random);
-    guest.take_back();
+    for resettable in [false, true] {
+        let Some(mut guest) = Guest::new(name, dump, resettable) else { return Fate::NoEndpoint };
+        guest.compare_reads();
+        guest.walk();
+        let mut random = Random::new(u64::from(u16::from_le_bytes([dump.bytes[2], dump.bytes[3]])));
+        guest.hammer(&mut random);
+        guest.take_back();
+    }
     Fate::Given
 }
 
@@ -277,7 +280,7 @@ mod corpus {
         fs::create_dir_all(&directory).unwrap();
         let (mut read, mut known, mut complaints) = (0, 0, Vec::new());
         for (number, (name, dump)) in dumps().iter().enumerate() {
-            let Some(mut guest) = Guest::new(name, dump) else { continue };
+            let Some(mut guest) = Guest::new(name, dump, true) else { continue };
             let file = directory.join(format!("{number}.txt"));
             let write = |bytes: &[u8]| {
                 fs::write(&file, dump::print(&dump.slot, &dump.title, bytes)).unwrap();

@@ -48,12 +48,21 @@ pub struct GuestInfo<'i> {
     pub rules: &'i [Rule],
     /// Whether it has vital product data, out of the host's cache.
     pub vpd: bool,
+    /// Whether it can have the function reset: a write to a bit that the device has for that is [`Written::Reset`]. Where it
+    /// is not, the guest sees no such bit.
+    pub resettable: bool,
 }
 
 impl GuestInfo<'_> {
     /// No BARs, nothing but the built-in policy.
-    pub const NONE: Self =
-        Self { bars: [None; BARS], by_firmware: false, virtual_function: None, rules: &[], vpd: false };
+    pub const NONE: Self = Self {
+        bars: [None; BARS],
+        by_firmware: false,
+        virtual_function: None,
+        rules: &[],
+        vpd: false,
+        resettable: false,
+    };
 }
 
 /// What the SR-IOV capability of a physical function says of one of its virtual functions (PCIe 9.3.3), whose own

@@ -49,7 +49,7 @@ pub struct State {
     pub(crate) by_firmware: bool,
     /// It is away, to be reset: it reads all ones, and nothing can be written.
     pub(crate) withdrawn: bool,
-    /// Its guest can have it reset.
+    /// Its guest can have it reset, and sees that where the device says so.
     pub(crate) resettable: bool,
     pub(crate) audit: Audit,
 }
@@ -255,7 +255,7 @@ impl Function<'_> {
         }
         if self.is_guest() {
             self.audit_write(&register, access.lanes(), data);
-            if self.state.resettable && register.asks_for_reset(data, access.lanes().mask()) {
+            if effect == Effect::Reset && register.asks_for_reset(data, access.lanes().mask()) {
                 return Written::Reset;
             }
         }
@@ -312,7 +312,7 @@ impl Function<'_> {
         if register.keeps(data, mask) {
             self.refuse(Refusal::ReadOnly);
         }
-        if !self.state.resettable && register.asks_for_reset(data, mask) {
+        if effect == Effect::NoReset && register.asks_for_reset(data, mask) {
             self.refuse(Refusal::Reset);
         }
     }
@@ -366,7 +366,12 @@ impl Function<'_> {
             Effect::Bar => self.write_bar(host, dword * 4, value),
             Effect::PowerState if self.is_guest() => return self.write_power_state(at, value),
             Effect::Vpd if self.is_guest() => self.write_vpd(host, at, dword, value),
-            Effect::None | Effect::Plain | Effect::Reset | Effect::PowerState | Effect::Vpd => {}
+            Effect::None
+            | Effect::Plain
+            | Effect::Reset
+            | Effect::NoReset
+            | Effect::PowerState
+            | Effect::Vpd => {}
             Effect::MsiControl => self.write_msi_control(host, at, word),
             Effect::MsiAddress => self.write_msi_address(host, at, value),
             Effect::MsiAddressHigh => self.write_msi_address_high(host, at, value),

@@ -64,6 +64,7 @@ impl Function<'_> {
         layout: Layout,
     ) -> Result<(), DefineError> {
         self.state.by_firmware = info.guest.by_firmware;
+        self.state.resettable = info.guest.resettable;
         self.attach_header(host, info)?;
         self.attach_guest_bars(host, info, layout)?;
         let rules = self.rules(info.guest.rules);
@@ -89,20 +90,20 @@ impl Function<'_> {
         Ok(())
     }
 
-    /// Defines the dword at `offset` by its policy; `snapshot` is what the device has there.
+    /// Defines the dword at `offset` by its policy; `snapshot` is what the device has there. The guest has no reset by it.
     pub(crate) fn define_guest(
         &mut self,
         offset: u16,
         rules: policy::Dword,
         snapshot: u32,
-    ) -> Result<(), DefineError> {
+    ) -> Result<&mut Register, DefineError> {
         let register = self.state.index.ensure(self.registers, offset / 4).ok_or(DefineError::Full)?;
         let effect = match rules.act {
             Act::Command => Effect::Command,
             Act::Bar => Effect::Bar,
             Act::Rom => Effect::Rom,
             Act::PowerState => Effect::PowerState,
-            Act::Reset => Effect::Reset,
+            Act::Reset => Effect::NoReset,
             // VPD Data is read-only.
             Act::Vpd if rules.acts != u32::MAX => Effect::Vpd,
             _ if rules.live == 0 => Effect::Plain,
@@ -113,13 +114,13 @@ impl Function<'_> {
             hardware: rules.live,
             hidden: 0,
             write: rules.write,
-            clear: if effect == Effect::Reset { rules.acts } else { 0 },
+            clear: if effect == Effect::NoReset { rules.acts } else { 0 },
             effect,
             mediated: Lanes::ALL.bits(),
             // COMMAND and STATUS are two registers, all others one.
             starts: if effect == Effect::Command { 0b0101 } else { 0b0001 },
         };
-        Ok(())
+        Ok(register)
     }
 
     /// Bytes of defined dwords that no register has are virtual and read what was pinned there, else 0.
@@ -220,8 +221,7 @@ impl Function<'_> {
             self.set_register(at, state, POWER_STATE);
         }
         let rises = old & POWER_STATE != 0 && state == 0;
-        let resets = self.state.resettable && old & u32::from(NO_SOFT_RESET) == 0;
-        if rises && resets { Written::Reset } else { Written::Done }
+        if rises && old & u32::from(NO_SOFT_RESET) == 0 { Written::Reset } else { Written::Done }
     }
 
     /// The guest writes `value` to the dword with VPD Address: where to read. The host has the data at

@@ -102,8 +102,7 @@ impl Function<'_> {
         value: u32,
     ) -> Result<(), DefineError> {
         let exists = self.state.bars.get(at).is_some_and(|bar| bar.kind != BarKind::Empty);
-        self.define_guest(offset, if exists { acting(act) } else { Dword::HIDDEN }, 0)?;
-        let register = self.state.index.ensure(self.registers, offset / 4).ok_or(DefineError::Full)?;
+        let register = self.define_guest(offset, if exists { acting(act) } else { Dword::HIDDEN }, 0)?;
         if exists {
             register.value = value;
         } else {

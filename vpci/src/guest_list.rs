@@ -2,13 +2,14 @@
 
 use capabilities::id::{CapabilityId, ExtendedHeader};
 use capabilities::policy::{self, Dword, Entry, Scope, Visibility};
-use capabilities::standard::sata;
+use capabilities::standard::{advanced, express, sata};
 use capabilities::{CONFIG_SIZE, ConfigReader, EXTENDED_CONFIG_SIZE, header, msix, walk};
 
 use crate::function::Function;
 use crate::guest_rules::Rules;
 use crate::lists::Reader;
 use crate::map::{DefineError, Found};
+use crate::register::Effect;
 use crate::{Host, Refusal};
 
 /// A dword that reads as the device had it.
@@ -124,24 +125,38 @@ impl Function<'_> {
                     self.define_guest(offset + register, SNAPSHOT, region.location())?;
                 }
             }
-            _ => {
-                for number in 0..length.div_ceil(4) {
-                    let rules = table(policy::standard(id), policy::standard_dword(id, number));
-                    self.define_dword(physical, offset + number * 4, rules)?;
-                }
-            }
+            _ => self.attach_table(physical, capability, length)?,
         }
         Ok(true)
     }
 
-    fn define_dword<H: Host>(
+    /// Defines what the tables say of a standard capability that has nothing else to it but a reset.
+    #[inline(never)]
+    fn attach_table<H: Host>(
         &mut self,
         physical: &Reader<'_, '_, H>,
-        offset: u16,
-        rules: Dword,
+        capability: walk::Capability,
+        length: u16,
     ) -> Result<(), DefineError> {
-        let snapshot = if rules.snapshot == 0 { 0 } else { physical.read32(offset) };
-        self.define_guest(offset, rules, snapshot)
+        let walk::Capability { id, offset, .. } = capability;
+        // Saving power is no wish for a reset, which takes longer than a driver waits for D0: it is one for want of another.
+        let other = id == CapabilityId::PM && has_function_level_reset(physical);
+        let resettable = self.state.resettable && !other;
+        let mut resets = false;
+        for number in 0..length.div_ceil(4) {
+            let mut rules = table(policy::standard(id), policy::standard_dword(id, number));
+            let at = offset + number * 4;
+            let snapshot = if rules.snapshot | rules.reset == 0 { 0 } else { physical.read32(at) };
+            if resettable && rules.tells_of_reset(snapshot) {
+                rules.ones ^= rules.reset;
+                resets = true;
+            }
+            let register = self.define_guest(at, rules, snapshot)?;
+            if resets && register.effect == Effect::NoReset {
+                register.effect = Effect::Reset;
+            }
+        }
+        Ok(())
     }
 
     /// Whether `length` bytes from `offset` on end by `end` and are no other capability's.
@@ -177,7 +192,9 @@ impl Function<'_> {
                 continue;
             }
             match last {
-                Some((last, header)) => self.define_guest(last, SNAPSHOT, header.with_next(offset).0)?,
+                Some((last, header)) => {
+                    self.define_guest(last, SNAPSHOT, header.with_next(offset).0)?;
+                }
                 None if offset != walk::EXTENDED_START => {
                     let anchor = ExtendedHeader(0).with_next(offset);
                     self.define_guest(walk::EXTENDED_START, SNAPSHOT, anchor.0)?;
@@ -210,12 +227,27 @@ impl Function<'_> {
         }
         let table = |number| table(entry, policy::extended_dword(id, number));
         for number in 1..length.div_ceil(4) {
-            self.define_dword(physical, offset + number * 4, table(number))?;
+            let (at, rules) = (offset + number * 4, table(number));
+            let snapshot = if rules.snapshot == 0 { 0 } else { physical.read32(at) };
+            self.define_guest(at, rules, snapshot)?;
         }
         self.attach_rules(physical, allowed.rules, scope, (offset, length), table)?;
         self.define_guest(offset, SNAPSHOT, capability.header.with_next(0).0)?;
         Ok(true)
     }
+}
+
+/// Whether the device has a bit that initiates a function-level reset.
+fn has_function_level_reset<H: Host>(physical: &Reader<'_, '_, H>) -> bool {
+    walk::standard(physical).any(|capability| {
+        let register = match capability.id {
+            CapabilityId::EXPRESS => express::DEVICE_CAPABILITIES,
+            CapabilityId::AF => advanced::CAPABILITIES & !3,
+            _ => return false,
+        };
+        let rules = policy::standard_dword(capability.id, register / 4);
+        rules.tells_of_reset(physical.read32(capability.offset + register))
+    })
 }
 
 /// How a dword is served by the tables: those of a capability that is hidden but for rules say nothing.

@@ -138,8 +138,8 @@ impl Function<'_> {
     ) -> Result<(), DefineError> {
         for number in 0..length.div_ceil(4) {
             let (read, write) = masks(rules.of(scope, physical, offset), number * 4);
-            let Dword { snapshot, live, write: own, ones, acts, .. } = table(number);
-            let free = !(snapshot | live | own | ones | acts);
+            let Dword { snapshot, live, write: own, ones, reset, acts, .. } = table(number);
+            let free = !(snapshot | live | own | ones | reset | acts);
             if read & free != 0 {
                 self.expose(offset + number * 4, read & free, write & free)?;
             }

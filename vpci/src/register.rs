@@ -33,14 +33,16 @@ pub(crate) enum Effect {
     PowerState,
     /// VPD Address and the dword's other half, as a guest has it.
     Vpd,
-    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset, which is counted or done.
+    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] ask for a reset.
     Reset,
+    /// Nothing: a guest's writes of 1 to the bits in [`Register::clear`] would ask for a reset, and are counted.
+    NoReset,
 }
 
 impl Effect {
     /// Whether a write of the register goes to a method of its own.
     pub(crate) const fn acts(self) -> bool {
-        !matches!(self, Self::None | Self::Plain | Self::Reset)
+        !matches!(self, Self::None | Self::Plain | Self::Reset | Self::NoReset)
     }
 
     /// The lane at which the register with this effect starts.
@@ -127,10 +129,10 @@ impl Register {
         (self.value & !self.hidden) >> access.shift() & access.value_mask()
     }
 
-    /// Whether a write of the bits under `mask` asks for a reset of the function.
+    /// Whether a write of the bits under `mask` asks for a reset of the function, be there one or not.
     #[inline]
     pub(crate) const fn asks_for_reset(&self, data: u32, mask: u32) -> bool {
-        matches!(self.effect, Effect::Reset) && data & self.clear & mask != 0
+        matches!(self.effect, Effect::Reset | Effect::NoReset) && data & self.clear & mask != 0
     }
 
     /// A write by the domain to the bits under `mask`, all of them virtual.

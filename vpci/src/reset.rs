@@ -37,7 +37,8 @@ impl Function<'_> {
     }
 
     /// Gives a withdrawn function, whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
-    /// has its BARs where it had them: `info` is told so. What was refused stays counted.
+    /// has its BARs where it had them, and can have it reset if it could before: `info` is told so. What was refused stays
+    /// counted.
     ///
     /// # Errors
     ///
@@ -48,25 +49,21 @@ impl Function<'_> {
                 *place = bar.placed.then_some(bar.guest);
             }
             info.guest.by_firmware = self.state.by_firmware;
+            info.guest.resettable = self.state.resettable;
         }
-        let (original, resettable) = (self.state.original_command, self.state.resettable);
+        let original = self.state.original_command;
         let attached = self.take(host, info);
         self.state.original_command = original;
-        self.state.resettable = resettable;
         if attached.is_err() {
             self.state.withdrawn = true;
             self.state.index = FromZeros::new_zeroed();
             self.state.by_firmware = info.guest.by_firmware;
+            self.state.resettable = info.guest.resettable;
             for (bar, place) in self.state.bars.iter_mut().zip(&info.guest.bars) {
                 bar.placed = place.is_some();
                 bar.guest = place.unwrap_or(0);
             }
         }
         attached
-    }
-
-    /// What a guest's writes to bits that reset the function come to: [`Written::Reset`], or nothing but a count.
-    pub fn set_resettable(&mut self, resettable: bool) {
-        self.state.resettable = resettable;
     }
 }

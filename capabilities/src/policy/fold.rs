@@ -13,6 +13,9 @@ pub struct Dword {
     pub write: u32,
     /// Bits that read 1.
     pub ones: u32,
+    /// Bits that tell of a reset of the function: they read as in [`ones`](Self::ones) where there is none, and the other
+    /// way round where there is.
+    pub reset: u32,
     /// What the engine does with it.
     pub act: Act,
     /// The bits that this is about.
@@ -21,7 +24,14 @@ pub struct Dword {
 
 impl Dword {
     /// A dword that reads 0.
-    pub const HIDDEN: Self = Self { snapshot: 0, live: 0, write: 0, ones: 0, act: Act::None, acts: 0 };
+    pub const HIDDEN: Self =
+        Self { snapshot: 0, live: 0, write: 0, ones: 0, reset: 0, act: Act::None, acts: 0 };
+
+    /// Whether a device that has `value` there says that the function can be reset.
+    #[must_use]
+    pub const fn tells_of_reset(self, value: u32) -> bool {
+        self.reset != 0 && (value ^ self.ones) & self.reset == self.reset
+    }
 }
 
 /// A policy without its words.
@@ -122,13 +132,17 @@ const fn add(dword: &mut Dword, field: &Field) {
     match field.guest {
         // The list's links are its own affair, in any dword.
         Treatment::Hidden | Treatment::Engine(Act::Link) => {}
-        Treatment::One => dword.ones |= mask,
         Treatment::Snapshot => dword.snapshot |= mask,
         Treatment::Live => dword.live |= mask,
         Treatment::Virtual => dword.write |= mask,
         Treatment::VirtualSnapshot => {
             dword.write |= mask;
             dword.snapshot |= mask;
+        }
+        Treatment::WithReset => dword.reset |= mask,
+        Treatment::WithoutReset => {
+            dword.reset |= mask;
+            dword.ones |= mask;
         }
         Treatment::Engine(act) => {
             // CAST: C-like enums.
@@ -162,7 +176,8 @@ mod tests {
         Field::new("a", 0x00, 0x00ff, Treatment::Snapshot),
         Field::new("b", 0x01, 0x00ff, Treatment::Engine(Act::Link)),
         Field::new("c", 0x02, 0x0003, Treatment::Live),
-        Field::new("d", 0x03, 0x0081, Treatment::One),
+        Field::new("d", 0x03, 0x0081, Treatment::WithoutReset),
+        Field::new("k", 0x03, 0x0040, Treatment::WithReset),
         Field::new("e", 0x08, 0x000f, Treatment::Virtual),
         Field::new("f", 0x08, 0x00f0, Treatment::VirtualSnapshot),
         Field::new("g", 0x0a, 0x0100, Treatment::Engine(Act::Reset)),
@@ -178,7 +193,13 @@ mod tests {
         let tables = Tables::<3, 5>::fold(&policies);
         let [first, none, other] = [0, 1, 2].map(|number| tables.entry(number));
         assert_eq!((first.length, first.guest, first.floor), (Length::Bytes(12), Visibility::Shown, true));
-        let snapshot = Dword { snapshot: 0xff, live: 0x0003_0000, ones: 0x8100_0000, ..Dword::HIDDEN };
+        let snapshot = Dword {
+            snapshot: 0xff,
+            live: 0x0003_0000,
+            ones: 0x8100_0000,
+            reset: 0xc100_0000,
+            ..Dword::HIDDEN
+        };
         assert_eq!(tables.dword(first, 0), snapshot);
         assert_eq!(tables.dword(first, 1), Dword::HIDDEN);
         let storage =
@@ -224,6 +245,16 @@ mod tests {
     #[should_panic = "D is not the number of dwords"]
     fn the_dwords_are_counted() {
         Tables::<1, 4>::fold(&[policy(FIELDS)]);
+    }
+
+    #[test]
+    fn a_device_has_a_reset_if_all_bits_say_so() {
+        let dword = Dword { ones: 0x8, reset: 0x6 | 0x8, ..Dword::HIDDEN };
+        assert!(dword.tells_of_reset(0x6) && dword.tells_of_reset(0xf7 & !0x1));
+        for value in [0, 0x2, 0x4, 0xe, u32::MAX] {
+            assert!(!dword.tells_of_reset(value), "{value:#x}");
+        }
+        assert!(!Dword::HIDDEN.tells_of_reset(0) && !Dword::HIDDEN.tells_of_reset(u32::MAX));
     }
 
     #[test]

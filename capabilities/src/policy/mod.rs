@@ -23,8 +23,6 @@ pub use table::{EXTENDED, STANDARD, extended, extended_dword, header_dword, stan
 pub enum Treatment {
     /// They read 0.
     Hidden,
-    /// They read 1.
-    One,
     /// They read as they did when the device was assigned.
     Snapshot,
     /// They are read from the device each time.
@@ -33,6 +31,10 @@ pub enum Treatment {
     Virtual,
     /// Likewise, at first as in the device when it was assigned.
     VirtualSnapshot,
+    /// Where the function is reset for its guest and the device has all of them: they read 1. Else 0.
+    WithReset,
+    /// Where the function is reset for its guest and the device has none of them: they read 0. Else 1.
+    WithoutReset,
     /// They belong to a register that the engine makes up: what they read and what a write does is its affair.
     Engine(Act),
 }
@@ -43,11 +45,12 @@ impl Treatment {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Hidden => "hidden",
-            Self::One => "one",
             Self::Snapshot => "snapshot",
             Self::Live => "live",
             Self::Virtual => "storage",
             Self::VirtualSnapshot => "storage, from the device",
+            Self::WithReset => "with reset",
+            Self::WithoutReset => "without reset",
             Self::Engine(Act::Link) => "relinked",
             Self::Engine(Act::Reset) => "reset",
             Self::Engine(_) => "virtual",
@@ -75,7 +78,7 @@ pub enum Act {
     MsixControl,
     /// The power state of PMCSR.
     PowerState,
-    /// A bit that resets the function: it reads 0.
+    /// A bit that asks for a reset of the function, where the dwords before say that there is one: it reads 0.
     Reset,
     /// VPD address and data, out of a cache.
     Vpd,

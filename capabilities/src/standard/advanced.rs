@@ -1,8 +1,8 @@
 //! Conventional PCI Advanced Features, capability 13h (PCIe 7.9.21).
 
-use super::{ID, NEXT, RESETTABLE};
+use super::{ID, NEXT};
 use crate::policy::{Act, Control, Field, Length, Policy, Treatment, Visibility};
-use Treatment::{Engine, Hidden, Snapshot};
+use Treatment::{Engine, Live, Snapshot, WithReset};
 
 /// AF Capabilities, a byte, relative to the capability.
 pub const CAPABILITIES: u16 = 0x03;
@@ -30,13 +30,13 @@ pub const POLICY: Policy = Policy {
         ID,
         NEXT,
         Field::new("AF Structure Length", 0x02, 0xff, Snapshot),
-        Field::new("Transactions Pending capable", CAPABILITIES, 0x01, RESETTABLE)
-            .because("what a reset waits for: with the reset"),
-        Field::new("Function Level Reset capable", CAPABILITIES, 0x02, RESETTABLE)
-            .because("only where the hypervisor resets the function for the guest"),
+        Field::new("Transactions Pending, Function Level Reset capable", CAPABILITIES, 0x03, WithReset)
+            .because("drivers look for both, as a function that is busy cannot be reset"),
         Field::new("Initiate FLR", CONTROL, 0x01, Engine(Act::Reset))
             .host(Control::Device)
             .because("a reset loses what the host set: BARs, interrupts, MPS (vfio traps it likewise)"),
-        Field::new("Transactions Pending", STATUS, 0x01, Hidden).because("with the reset"),
+        Field::new("Transactions Pending", STATUS, 0x01, Live).because(
+            "until it is 0, what the guest gave the device is not the guest's again; as in Device Status",
+        ),
     ],
 };

@@ -1,8 +1,8 @@
 //! PCI Express, capability 10h (PCIe 7.5.3).
 
-use super::{ID, NEXT, RESETTABLE};
+use super::{ID, NEXT};
 use crate::policy::{Act, Field, Length, Policy, Treatment, Visibility};
-use Treatment::{Engine, Hidden, Live, Snapshot, Virtual, VirtualSnapshot};
+use Treatment::{Engine, Hidden, Live, Snapshot, Virtual, VirtualSnapshot, WithReset};
 
 /// PCI Express Capabilities, a word, relative to the capability (PCIe 7.5.3.2).
 pub const FLAGS: u16 = 0x02;
@@ -151,8 +151,8 @@ pub const POLICY: Policy = Policy {
         Field::new("ERR_COR Subclass Capable, Rx_MPS_Fixed", DEVICE_CAPABILITIES, 0x0003_0000, Hidden)
             .because("error messages and MPS are the host's"),
         Field::new("Captured Slot Power Limit Value, Scale", DEVICE_CAPABILITIES, 0x0ffc_0000, Snapshot),
-        Field::new("Function Level Reset Capability", DEVICE_CAPABILITIES, FUNCTION_LEVEL_RESET, RESETTABLE)
-            .because("only where the hypervisor resets the function for the guest (xen_pt: never)"),
+        Field::new("Function Level Reset Capability", DEVICE_CAPABILITIES, FUNCTION_LEVEL_RESET, WithReset)
+            .because("the hypervisor does it, by a method that works (xen_pt: never)"),
         Field::new("Error Reporting Enables", DEVICE_CONTROL, 0x000f, Virtual).because(
             "error messages go to the host's root port, and some stop it (vfio lets them be written)",
         ),
@@ -171,7 +171,7 @@ pub const POLICY: Policy = Policy {
         Field::new("Max_Read_Request_Size", DEVICE_CONTROL, 0x7000, VirtualSnapshot)
             .because("long reads take the link from others (vfio lets it be written, down to the MPS)"),
         Field::new("Initiate Function Level Reset", DEVICE_CONTROL, 0x8000, Engine(Act::Reset))
-            .because("a reset loses what the host set: BARs, interrupts, MPS; it reads 0 and is no storage"),
+            .because("a reset loses what the host set: BARs, interrupts, MPS: the hypervisor does it"),
         Field::new("Error Detected, AUX Power Detected", DEVICE_STATUS, 0x001f, Live)
             .because("writes of 1 are dropped: the evidence is the host's (xen_pt lets them through)"),
         Field::new("Transactions Pending", DEVICE_STATUS, TRANSACTIONS_PENDING as u32, Live),

@@ -21,9 +21,6 @@ pub(crate) const ID: Field =
 pub(crate) const NEXT: Field =
     Field::new("Next Capability Pointer", 0x01, 0xff, Treatment::Engine(Act::Link)).host(Control::Pinned);
 
-/// How a guest sees that its function can be reset: not at all, as nobody does it yet.
-pub(crate) const RESETTABLE: Treatment = Treatment::Hidden;
-
 /// The policies, by ID.
 pub const POLICIES: [Policy; 0x16] = [
     hidden::NULL,

@@ -2,7 +2,7 @@
 
 use super::{ID, NEXT};
 use crate::policy::{Act, Field, Length, Policy, Treatment, Visibility};
-use Treatment::{Engine, Hidden, One, Snapshot};
+use Treatment::{Engine, Hidden, Snapshot, WithoutReset};
 
 /// Power Management Capabilities, a word, relative to the capability.
 pub const CAPABILITIES: u16 = 0x02;
@@ -35,8 +35,10 @@ pub const POLICY: Policy = Policy {
         Field::new("PowerState", CONTROL_STATUS, POWER_STATE, Engine(Act::PowerState)).because(
             "storage: D3hot would stop the MMIO that is mapped (vfio and pciback set it in the device)",
         ),
-        Field::new("No_Soft_Reset", CONTROL_STATUS, 0x0008, One)
-            .because("nothing is lost on the way back to D0, as the device never left it"),
+        Field::new("No_Soft_Reset", CONTROL_STATUS, NO_SOFT_RESET as u32, WithoutReset).because(
+            "nothing is lost on the way back to D0, as the device never left it; 0 only where the device has no other \
+             reset, as drivers that save power wait no longer than 10 ms",
+        ),
         Field::new("PME_En, Data_Select, Data_Scale, PME_Status", CONTROL_STATUS, 0xff00, Hidden),
         Field::new("Data", 0x07, 0xff, Hidden),
     ],

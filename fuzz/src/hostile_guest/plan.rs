@@ -21,6 +21,7 @@ pub(super) struct Gift {
     pub(super) spots: [Spot; 7],
     pub(super) by_firmware: bool,
     pub(super) vpd: bool,
+    pub(super) resettable: bool,
     pub(super) rules: Vec<RulePlan>,
     pub(super) function: Option<FunctionPlan>,
 }

@@ -37,6 +37,9 @@ struct Args {
     /// The guest has vital product data.
     #[arg(long)]
     vpd: bool,
+    /// The hypervisor resets the device where the guest asks for it.
+    #[arg(long)]
+    resettable: bool,
     /// Print the guest's view as `lspci -F` reads it.
     #[arg(long, conflicts_with = "json")]
     lspci: bool,
@@ -124,7 +127,7 @@ fn run(args: &Args, out: &mut impl Write, problems: &mut impl Write) -> Result<b
     }
     let reports: Vec<Report> = subjects
         .iter()
-        .map(|subject| report::build(subject, &rules, args.vpd))
+        .map(|subject| report::build(subject, &rules, args.vpd, args.resettable))
         .collect::<Result<_, String>>()?;
     let refused: Vec<String> = reports
         .iter()

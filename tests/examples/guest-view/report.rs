@@ -163,7 +163,12 @@ fn digit(value: u8) -> Option<char> {
 /// # Errors
 ///
 /// The engine and the tables do not agree.
-pub(crate) fn build(subject: &Subject, rules: &[Rule], vpd: bool) -> Result<Report, String> {
+pub(crate) fn build(
+    subject: &Subject,
+    rules: &[Rule],
+    vpd: bool,
+    resettable: bool,
+) -> Result<Report, String> {
     let Subject { source, dump, function } = subject;
     let device = dump.device();
     let is_virtual = device.get(0, Width::Dword) == u32::MAX;
@@ -196,7 +201,7 @@ pub(crate) fn build(subject: &Subject, rules: &[Rule], vpd: bool) -> Result<Repo
         report.refused = Some(why);
         return Ok(report);
     }
-    let terms = Terms { rules: &[], vpd, function };
+    let terms = Terms { rules: &[], vpd, function, resettable };
     let plain = Oracle::new(&device, &bars, &terms);
     let mut accepted = Vec::new();
     for rule in rules {

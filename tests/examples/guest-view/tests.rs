@@ -72,6 +72,16 @@ fn lspci_reads_it_and_so_do_we() {
 }
 
 #[test]
+fn a_reset_is_shown_where_there_is_one() {
+    let path = fixture("nvme.txt");
+    for (words, flr) in [(&["--lspci", &path][..], 0), (&["--lspci", "--resettable", &path], 0x10)] {
+        let guest = dump::parse_all(&printed(words)).unwrap().remove(0);
+        // PCI Express is at 70h: bit 28 of Device Capabilities.
+        assert_eq!((guest.bytes[0x70], guest.bytes[0x77] & 0x10), (0x10, flr), "{words:?}");
+    }
+}
+
+#[test]
 fn json_has_all_of_it() {
     let text = printed(&["--json", &fixture("nvme.txt"), &fixture("root-port.txt")]);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
