@@ -127,6 +127,19 @@ pub fn guest(known: &Known) -> Guest {
     guest
 }
 
+/// A guest with it that can have it reset.
+///
+/// # Panics
+///
+/// If it cannot have it.
+pub fn resettable(known: &Known) -> Guest {
+    let guest = GuestInfo { bars: places(known), resettable: true, ..GuestInfo::NONE };
+    let mut guest = guarded(known, device(known), guest, false).expect("the function can be given");
+    guest.write(COMMAND, 2, 2);
+    guest.machine.host.take_events();
+    guest
+}
+
 /// A guest with this device, guarded as what the row is about.
 ///
 /// # Errors
@@ -142,9 +155,12 @@ pub fn given(
     bars: [Option<u64>; 7],
     trusted: bool,
 ) -> Result<Guest, AttachError> {
+    guarded(known, device, GuestInfo { bars, ..GuestInfo::NONE }, trusted)
+}
+
+fn guarded(known: &Known, device: Device, guest: GuestInfo<'_>, trusted: bool) -> Result<Guest, AttachError> {
     let mut machine = Machine::default();
     machine.plug(device);
-    let guest = GuestInfo { bars, ..GuestInfo::NONE };
     let info = Info { view: View::Guest, guest, ..Info::hardware(machine.sbdf(0)) };
     assert_eq!(machine.attach_as(0, &info)?, Written::Done);
     machine.guard(0, identity(known), trusted)?;

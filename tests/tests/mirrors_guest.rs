@@ -161,8 +161,7 @@ fn a_write_that_changes_mappings_is_done_with_the_exclusive_lock_or_not_at_all()
 #[test]
 fn a_reset_asked_for_through_a_view_is_a_reset() {
     let mirror = bytes("NVIDIA mirror");
-    let mut guest = mirrored::guest(&mirror.known);
-    guest.machine.function(0, |function, _| function.set_resettable(true));
+    let mut guest = mirrored::resettable(&mirror.known);
     let base = address(&guest, mirror.bar, mirror.at);
     let control = base + u64::from(EXPRESS) + 8;
     let mut write = |at, width, value, locked| guest.machine.mmio_write_locked(0, at, width, value, locked);

@@ -167,7 +167,7 @@ fn only_the_way_from_d3hot_to_d0_is_a_reset() {
         guest.machine.write(0, PMCSR, 2, from);
         assert_eq!(guest.read(PMCSR, 2), from);
         assert_eq!(asks(&mut guest, PMCSR, bytes, to), resets, "{from} to {to:#x}, {bytes} bytes");
-        let state = if to & 3 == 0 || to & 3 == 3 { to & 3 } else { from };
+        let state = if matches!(to & 3, 0 | 3) { to & 3 } else { from };
         assert_eq!(guest.read(PMCSR, 2), state);
     }
     // The other byte of PMCSR is not its state.
