@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use capabilities::Width;
-use quirks::mirrors::{BarInfo, Choice, KNOWN, Mirror, Reasons, Subject, Way, holes, ports, refused, way};
+use quirks::mirrors::{BarInfo, Choice, KNOWN, Mirror, Reasons, Subject, holes, ports, refused, way};
 use quirks::table::{Identity, Traits};
 use tests::corpus;
 use tests::device::Device;
 use tests::machine::Machine;
-use vpci::BarKind;
+use vpci::{BarKind, Way};
 
 /// What is to be found done.
 #[derive(Clone, Copy)]

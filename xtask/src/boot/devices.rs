@@ -137,6 +137,16 @@ pub(crate) const PHYSICAL: Device = Device {
     ],
 };
 
+/// A display controller with a copy of configuration space in BAR 2. Nothing drives it, and nothing resets it.
+pub(crate) const ATI: Device = Device {
+    name: "ati",
+    bdf: "00:05.0",
+    driver: "",
+    kind: Kind::Port,
+    msix: false,
+    qemu: &["-device", "ati-vga,addr=05.0,romfile="],
+};
+
 /// Its virtual function, when dom0 has made it.
 pub(crate) const VIRTUAL: Device =
     Device { name: "nvme2-vf", bdf: "00:04.1", driver: "", kind: Kind::Nvme, msix: true, qemu: &[] };

@@ -37,6 +37,7 @@ pub(crate) fn run(words: Words<'_>) {
             check(function, "ids", u64::from(found) == number(ids), format_args!("{found:#010x}"));
         }
         match Worker::start(function) {
+            None if mirror::has(function) => _ = result(function, "io", mirror::fill(function)),
             None => skip(function, "io", "no driver"),
             Some(Err(fault)) => {
                 check(function, "io", false, fault);

@@ -53,6 +53,20 @@ pub(crate) fn check(function: Function) -> Result<u32, Fault> {
     Ok(compared)
 }
 
+/// Fills the start of the frame buffer and reads it back. How many dwords.
+pub(crate) fn fill(function: Function) -> Result<u32, Fault> {
+    let buffer = bar::memory_bar(function, 0).ok_or(Fault("there is no BAR 0", 0))?;
+    function.command(MEMORY_SPACE, 0);
+    let pattern = |n: u32| n.wrapping_mul(0x9e37_79b9);
+    let place = |n: u32| buffer.address + 4 * u64::from(n);
+    (0..1024).for_each(|n| memory::write32(place(n), pattern(n)));
+    for n in 0..1024 {
+        ensure(memory::read32(place(n)) == pattern(n), "the buffer has something else", place(n))?;
+    }
+    function.command(0, MEMORY_SPACE);
+    Ok(1024)
+}
+
 /// Every width shows the same as configuration space.
 fn same(function: Function, mirror: u64) -> Result<u32, Fault> {
     let differ = |offset: u16, seen: u32, due: u32| {

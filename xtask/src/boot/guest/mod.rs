@@ -15,7 +15,7 @@ mod trace;
 mod whole;
 
 use super::{
-    devices::{DEVICES, Kind, PHYSICAL},
+    devices::{ATI, DEVICES, Kind, PHYSICAL},
     initramfs::{Archive, COMMON, Kernel},
     kernel,
     machine::{self, DATA_BYTES, Data, Image, Iommu},
@@ -111,7 +111,7 @@ fn boot(
         kernel: &plan.kernel.image,
         initramfs: &archive,
         options: "",
-        more: &[PHYSICAL],
+        more: &[PHYSICAL, ATI],
     };
     let session = Session { name, iommu, image, data, limits: plan.limits };
     let (_, seen, result) = session.run_attempts(plan.attempts)?;

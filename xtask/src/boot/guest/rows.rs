@@ -83,6 +83,15 @@ const ROWS: &[Row] = &[
         refused: &["bar-moved"],
         ..TINY
     },
+    // Its registers are in BAR 2 as well: the guest finds there what configuration space shows it.
+    Row {
+        name: "mirror",
+        devices: &[("ati", None)],
+        options: UNRESET,
+        checks: &[&["mirror"]],
+        refused: &["bar-moved"],
+        ..TINY
+    },
     // Address Map Register (ICH9 datasheet, 15.1.31): the mode, which is AHCI.
     Row {
         name: "rule",

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::boot::{
-    devices::{DEVICES, Device, PHYSICAL, VIRTUAL},
+    devices::{ATI, DEVICES, Device, PHYSICAL, VIRTUAL},
     machine::{DATA_BYTES, Iommu},
 };
 
@@ -132,7 +132,7 @@ impl Table {
 
 /// A device of the machine, by its name.
 pub(super) fn device(name: &str) -> Option<&'static Device> {
-    DEVICES.iter().chain([&PHYSICAL, &VIRTUAL]).find(|device| device.name == name)
+    DEVICES.iter().chain([&PHYSICAL, &VIRTUAL, &ATI]).find(|device| device.name == name)
 }
 
 /// The file that `guest.sh` reads. `address` finds a device's address by its name.
