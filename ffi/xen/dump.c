@@ -44,6 +44,7 @@ static void dump_refusals(const struct rvpci_device *core)
         [RVPCI_REFUSED_RESET] = "resets",
         [RVPCI_REFUSED_PLACEMENT] = "BAR placements",
         [RVPCI_REFUSED_VPD] = "VPD writes",
+        [RVPCI_REFUSED_MIRROR] = "mirror accesses",
     };
     struct rvpci_audit_record record;
     unsigned int i;

@@ -69,7 +69,7 @@ impl Function<'_> {
             self.size_bars(host, layout, true);
             self.size_rom(host, layout);
         }
-        for (bar, address) in self.state.bars.iter_mut().zip(info.guest.bars) {
+        for (bar, address) in self.state.bars.iter_mut().zip(&info.guest.bars) {
             let address = address.filter(|_| bar.size != 0);
             bar.placed = address.is_some();
             bar.guest = address.unwrap_or(0);

@@ -33,7 +33,7 @@ const char *show_sbdf(uint32_t sbdf)
 /* RVPCI_REFUSED_* of vpci.h. */
 static const char *const refusals[] = {
     "hidden-write", "bar-mapped", "rom-mapped", "msix-access", "map", "unmap", "hole", "interrupt", "capability", "access",
-    "read-only", "bar-moved", "reset", "placement", "vpd",
+    "read-only", "bar-moved", "reset", "placement", "vpd", "mirror",
 };
 
 static const char *refusal(unsigned int reason)
