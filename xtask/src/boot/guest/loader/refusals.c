@@ -38,7 +38,7 @@ static const struct attempt {
     { "vpd-nowhere", EFAULT, { .u.place = { .vpd = NOWHERE, .vpd_length = 1 } } },
     { "slot-0", EINVAL, { .guest_sbdf = 0x07 } },
     { "another-bus", EINVAL, { .guest_sbdf = 0x100 } },
-    { "unknown-flag", EINVAL, { .flags = 2 } },
+    { "unknown-flag", EINVAL, { .flags = 8 } },
     { "something-behind", EINVAL, { .u.room[6] = 1 } },
     { "no-such-device", ENODEV, { .machine_sbdf = 0xffffffff } },
     { "most-vpd", 0, { VPD(VPCI_DOMCTL_VPD) } },
@@ -94,9 +94,21 @@ static void try_slot_twice(domid_t domain, uint32_t host)
     expect("unplace", "slot", unplace(domain, both[0]) ? 0 : errno, 0);
 }
 
+/* A device that no reset can be had of, and of which nobody said that it may go without. One that has a reset is assigned. */
+static void try_unreset(domid_t domain, uint32_t host)
+{
+    struct xen_domctl op = { .u.assign_device.u.pci.machine_sbdf = host };
+
+    if ( xen_domctl(&op, XEN_DOMCTL_assign_device, domain) )
+        xen_domctl(&op, XEN_DOMCTL_deassign_device, domain);
+    else
+        expect("assign", "without-a-reset", errno, EOPNOTSUPP);
+}
+
 void device_refusals(domid_t domain, uint32_t host)
 {
     for ( unsigned int i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++ )
         try(&attempts[i], domain, host);
     try_slot_twice(domain, host);
+    try_unreset(domain, host);
 }
