@@ -68,7 +68,9 @@ impl Function<'_> {
         self.attach_header(host, info)?;
         self.attach_guest_bars(host, info, layout)?;
         let rules = self.rules(info.guest.rules);
-        self.attach_guest_lists(host, Allowed { rules, vpd: info.guest.vpd })?;
+        let allowed = &Allowed { rules, vpd: info.guest.vpd };
+        self.attach_guest_standard(host, allowed)?;
+        self.attach_guest_extended(host, allowed)?;
         self.attach_byte_rules(rules)?;
         self.seal();
         Ok(())

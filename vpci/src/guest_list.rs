@@ -25,25 +25,25 @@ pub(crate) struct Allowed<'r> {
 
 impl Allowed<'_> {
     /// Whether a guest has the capability at `offset`.
-    fn shows<H: Host>(self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> bool {
+    fn shows<H: Host>(&self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> bool {
         let vpd = self.vpd && scope == Scope::Standard(CapabilityId::VPD);
         entry.guest == Visibility::Shown || vpd || self.rules.show(scope, physical, offset)
     }
 
     /// How long it is, where the guest has it.
-    fn length<H: Host>(self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> u16 {
+    fn length<H: Host>(&self, entry: Entry, scope: Scope, physical: &Reader<'_, '_, H>, offset: u16) -> u16 {
         let length = entry.length.bytes(physical, offset);
         length.unwrap_or_else(|| self.rules.extent(scope, physical, offset))
     }
 }
 
 impl Function<'_> {
-    /// Defines the capabilities that a guest has.
+    /// Defines the standard capabilities that a guest has.
     #[inline(never)]
-    pub(crate) fn attach_guest_lists<H: Host>(
+    pub(crate) fn attach_guest_standard<H: Host>(
         &mut self,
         host: &H,
-        allowed: Allowed<'_>,
+        allowed: &Allowed<'_>,
     ) -> Result<(), DefineError> {
         let physical = Reader::physical(host, self.state.sbdf());
         let mut link = header::CAPABILITIES_POINTER;
@@ -61,7 +61,7 @@ impl Function<'_> {
             let flag = header::Status::CAPABILITIES.bits() as u8; // CAST: bit 4.
             self.pin(header::STATUS, flag, flag)?;
         }
-        self.attach_guest_extended(&physical, allowed)
+        Ok(())
     }
 
     /// Defines a standard capability, if a guest has it. Whether it has.
@@ -70,7 +70,7 @@ impl Function<'_> {
         host: &H,
         physical: &Reader<'_, '_, H>,
         capability: walk::Capability,
-        allowed: Allowed<'_>,
+        allowed: &Allowed<'_>,
     ) -> Result<bool, DefineError> {
         let walk::Capability { id, offset, .. } = capability;
         let (entry, scope) = (policy::standard(id), Scope::Standard(id));
@@ -176,15 +176,17 @@ impl Function<'_> {
 
     /// Defines the extended capabilities that a guest has. The list starts at 0x100: with a null capability, where the
     /// device's first one is hidden.
-    fn attach_guest_extended<H: Host>(
+    #[inline(never)]
+    pub(crate) fn attach_guest_extended<H: Host>(
         &mut self,
-        physical: &Reader<'_, '_, H>,
-        allowed: Allowed<'_>,
+        host: &H,
+        allowed: &Allowed<'_>,
     ) -> Result<(), DefineError> {
+        let physical = Reader::physical(host, self.state.sbdf());
         let mut last: Option<(u16, ExtendedHeader)> = None;
-        for capability in walk::extended(physical) {
+        for capability in walk::extended(&physical) {
             let offset = capability.offset;
-            if !self.attach_extended(physical, capability, allowed)? {
+            if !self.attach_extended(&physical, capability, allowed)? {
                 // The place of the list's head is kept for an anchor.
                 if offset != walk::EXTENDED_START {
                     self.hide_header(offset);
@@ -213,7 +215,7 @@ impl Function<'_> {
         &mut self,
         physical: &Reader<'_, '_, H>,
         capability: walk::ExtendedCapability,
-        allowed: Allowed<'_>,
+        allowed: &Allowed<'_>,
     ) -> Result<bool, DefineError> {
         let (offset, id) = (capability.offset, capability.header.id());
         let (entry, scope) = (policy::extended(id), Scope::Extended(id));
