@@ -61,9 +61,12 @@ pub unsafe extern "C" fn rvpci_device_reattach(
         Ok(_) => RVPCI_DONE,
         Err(error) => return error.errno(),
     };
-    if let Err(error) = guard(&mut function, xen, known, trusted) {
+    let others = Others { domain, device };
+    let guarded = guard(&mut function, xen, known, trusted);
+    // Its BARs are where they were, but their sizes are what the device says now.
+    if let Err(error) = guarded.and_then(|()| function.check_placement(&xen, &others)) {
         // Nothing of it is in the p2m, so this does not take several calls.
-        let _ = function.withdraw(&xen, &Others { domain, device });
+        let _ = function.withdraw(&xen, &others);
         return error.errno();
     }
     // SAFETY: the exclusive lock is held, and `function` is not used any more.

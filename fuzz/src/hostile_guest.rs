@@ -3,6 +3,7 @@
 //! BARs, never an MSI-X table, never memory, never a page that others have; its lists stay as they are; and all that was
 //! taken is given back.
 
+mod away;
 mod invariants;
 mod oracle;
 mod plan;
@@ -20,8 +21,7 @@ use vpci::{
 use zerocopy::FromZeros;
 
 use self::oracle::Known;
-use self::plan::{FunctionPlan, Gift, Operation, Spot};
-use self::rules::RulePlan;
+use self::plan::{Gift, Operation, Spot};
 use crate::hostile::host::{HostileHost, Lie, Range};
 use crate::hostile::plan::Plan;
 use crate::hostile::{Seen, access, zeroed};
@@ -30,7 +30,6 @@ use crate::hostile::{Seen, access, zeroed};
 const STEPS: u32 = 40_000;
 const MOST_FAILURES: usize = 16;
 const MOST_FUNCTIONS: usize = 3;
-const MOST_RULES: usize = 6;
 const MOST_OPERATIONS: usize = 200;
 
 /// Devices, what is wrong with them and with the host, how they are given, and what is done with them.
@@ -55,6 +54,10 @@ struct Place {
     vectors: Vec<Vector>,
     /// What is known of it while a guest has it.
     known: Option<Known>,
+    /// How it was given, and its registers then.
+    gift: Option<(Gift, Option<Vec<u32>>)>,
+    /// It left its guest for a reset, and comes back after so many operations.
+    away: Option<u8>,
     /// The kinds, addresses and sizes that its BARs had when it was given.
     ranges: Vec<(BarKind, u64, u64)>,
 }
@@ -81,7 +84,7 @@ impl Place {
     /// The host addresses of the MSI-X table and of the PBA, and their sizes in bytes.
     fn table(&self) -> Option<[(u64, u64); 2]> {
         let entries = u64::from(self.state.msix()?.entries());
-        let (at, _) = self.known.as_ref()?.msix?;
+        let (at, _) = self.known.as_ref().filter(|_| self.away.is_none())?.msix?;
         let value = |register: u16| {
             let access = access(at - msix::CONTROL + register, Width::Dword);
             vpci::read_virtual(&self.state, &self.registers, access).expect("it was read once")
@@ -140,6 +143,8 @@ impl Machine {
                 registers: zeroed(usize::from(input.room) * 2),
                 vectors: Vec::new(),
                 known: None,
+                gift: None,
+                away: None,
                 ranges: Vec::new(),
             }
         };
@@ -173,8 +178,7 @@ impl Machine {
         let lies = self.host.lies_left();
         let needed = Function::vectors_needed(&self.host, sbdf);
         self.places[number].vectors = zeroed(usize::from(needed));
-        let rules: Vec<Rule> = gift.rules.iter().take(MOST_RULES).map(RulePlan::rule).collect();
-        let function = gift.function.as_ref().map(FunctionPlan::function);
+        let (rules, function) = gift.parts();
         let low = |number: usize| {
             let register = [0x10, 0x14, 0x18, 0x1c, 0x20, 0x24, 0x30][number];
             let truth = before.as_ref().map_or(0, |registers| registers[register / 4]);
@@ -215,14 +219,19 @@ impl Machine {
         let known = self.known(number, rules);
         let (original, command) = oracle::check_attach(&traffic, Some(&known)).expect("COMMAND is written");
         self.places[number].known = Some(Known { original, command, ..known });
-        let range = |bar: &Bar| (bar.kind(), bar.host_range().0, bar.host_range().1);
-        self.places[number].ranges = self.places[number].state.bars().iter().map(range).collect();
+        self.places[number].gift = Some((gift.clone(), before));
+        self.note_ranges(number);
         let placed =
             self.with_others(number, |function, host, others| function.check_placement(host, others));
         assert!(matches!(placed, Ok(()) | Err(AttachError::Placement)), "{placed:?}");
         if placed.is_err() {
             self.detach(number);
         }
+    }
+
+    fn note_ranges(&mut self, number: usize) {
+        let range = |bar: &Bar| (bar.kind(), bar.host_range().0, bar.host_range().1);
+        self.places[number].ranges = self.places[number].state.bars().iter().map(range).collect();
     }
 
     /// What the guest finds: it does not change.
@@ -251,6 +260,7 @@ impl Machine {
     fn check_traffic(&mut self, number: usize) {
         let traffic = self.host.take_traffic();
         let known = self.places[number].known.as_ref().expect("a guest has it");
+        assert!(traffic.is_empty() || self.places[number].away.is_none(), "it is away: {traffic:x?}");
         oracle::check_access(&traffic, known);
     }
 
@@ -261,7 +271,12 @@ impl Machine {
         self.with_others(number, |function, host, others| function.detach(host, others));
         let failed = self.host.failures_left() != failures;
         let known = self.places[number].known.take().expect("a guest has it");
-        oracle::check_detach(&self.host.take_traffic(), &known, failed);
+        let traffic = self.host.take_traffic();
+        if self.places[number].away.take().is_some() {
+            assert_eq!(traffic, [], "what is away is somebody else's");
+        } else {
+            oracle::check_detach(&traffic, &known, failed);
+        }
         let pending = self.with(number, |function, _| function.is_pending());
         assert!(!pending, "work is left after detach");
         assert!(self.places[number].state.bars().iter().all(|bar| !bar.is_present()), "a BAR is left mapped");
@@ -290,22 +305,33 @@ impl Machine {
         assert!(counts.config_reads <= 3 && counts.config_writes == 0, "{access:x?}: {counts:?}");
         assert_eq!((counts.p2m, counts.interrupts, counts.mmio), (0, 0, 0), "{access:x?}");
         self.check_traffic(number);
+        assert!(
+            self.places[number].away.is_none() || value == access.value_mask(),
+            "{access:x?}: {value:#x}"
+        );
         value
     }
 
     fn write(&mut self, number: usize, access: Access, value: u32) {
+        let asks = self.asks_for_reset(number, access, value);
         self.host.take_counts();
         let locked = |machine: &mut Self, locked| {
             machine.with(number, |function, host| function.write(host, access, value, locked))
         };
-        if locked(self, Locked::Shared) == Written::NeedsExclusive {
-            let written = locked(self, Locked::Exclusive);
+        let mut written = locked(self, Locked::Shared);
+        if written == Written::NeedsExclusive {
+            written = locked(self, Locked::Exclusive);
             assert_ne!(written, Written::NeedsExclusive, "{access:x?} is refused with both locks");
         }
         let counts = self.host.take_counts();
         assert!(counts.config() <= 6 && counts.interrupts <= 6 * 2048, "{access:x?}: {counts:?}");
         assert_eq!((counts.p2m, counts.mmio), (0, 0), "{access:x?}");
         self.check_traffic(number);
+        assert_eq!(written == Written::Reset, asks, "{value:#x} to {access:x?}");
+        if asks {
+            assert_eq!((counts.config(), counts.interrupts), (0, 0), "{access:x?} did something else");
+            self.leave(number);
+        }
     }
 
     fn control(&mut self, number: usize, of: impl Fn(&Known) -> Option<(u16, u32)>, value: u16) {
@@ -341,19 +367,26 @@ impl Machine {
         self.host.set_bytes(ranges, denied);
         self.host.set_reachable(frames);
         self.host.take_counts();
+        let away = self.places[number].away.is_some();
         self.with(number, |function, host| {
             if let Some(value) = write {
                 function.mmio_write(host, &(), address, bytes, value, Locked::Shared);
             } else {
-                function.mmio_read(host, &(), address, bytes);
+                let value = function.mmio_read(host, &(), address, bytes);
+                assert!(
+                    !away || value == u64::MAX >> (64 - 8 * u32::from(bytes)),
+                    "{value:#x} of one that is away"
+                );
             }
         });
         let counts = self.host.take_counts();
+        assert!(!away || (counts.mmio, counts.interrupts) == (0, 0), "MMIO: {counts:?}");
         assert_eq!((counts.config(), counts.p2m), (0, 0), "MMIO");
         assert!(counts.mmio <= 8 && counts.interrupts <= 5, "MMIO: {counts:?}");
     }
 
     fn operate(&mut self, operation: &Operation) -> Option<()> {
+        self.advance();
         match *operation {
             Operation::Attach { function, ref gift } => {
                 let number = self.find(function, false)?;

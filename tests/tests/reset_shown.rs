@@ -189,8 +189,22 @@ fn requests_under_way_are_the_devices_to_tell() {
 }
 
 #[test]
-fn no_rule_shows_a_reset_that_is_not_there() {
-    let rule = |id, offset| Rule {
+fn the_power_state_is_the_guests_also_where_a_rule_shows_the_rest_of_its_register() {
+    let rules = [rule(CapabilityId::PM, 4)];
+    let info = GuestInfo { bars: BARS, rules: &rules, resettable: true, ..GuestInfo::NONE };
+    let mut guest = Guest::given(device(false, 0x00, false), info).expect("the rule is sound");
+    guest.write(PMCSR, 2, 3);
+    assert_eq!(guest.read(PMCSR, 2), 0x8103, "the device's high byte, and it is in D0");
+    for (offset, bytes) in [(PMCSR + 1, 1), (PMCSR + 2, 2), (PMCSR + 3, 1)] {
+        assert!(!asks(&mut guest, offset, bytes, 0), "{bytes} bytes at {offset:#x}");
+        assert_eq!(guest.read(PMCSR, 2) & 3, 3, "{bytes} bytes at {offset:#x}");
+    }
+    assert!(asks(&mut guest, PMCSR, 1, 0));
+}
+
+/// A rule that shows a dword of a capability.
+const fn rule(id: CapabilityId, offset: u16) -> Rule {
+    Rule {
         vendor: 0xffff,
         device: 0xffff,
         class_mask: 0,
@@ -204,7 +218,11 @@ fn no_rule_shows_a_reset_that_is_not_there() {
         key_value: 0,
         read: u32::MAX,
         write: 0,
-    };
+    }
+}
+
+#[test]
+fn no_rule_shows_a_reset_that_is_not_there() {
     let rules = [
         rule(CapabilityId::EXPRESS, 4),
         rule(CapabilityId::AF, 0),

@@ -274,7 +274,9 @@ impl Function<'_> {
             if effect.acts() && piece.lanes.contains(effect_lane) {
                 let old = if register.hardware & piece.lanes.mask() != 0 && lanes != piece.lanes {
                     let asked = self.state.mapping.asked(effect);
-                    asked.unwrap_or_else(|| self.read_lanes(host, base, piece.lanes))
+                    asked.unwrap_or_else(|| {
+                        register.value | self.read_lanes(host, base, piece.lanes) & register.hardware
+                    })
                 } else {
                     register.value
                 };

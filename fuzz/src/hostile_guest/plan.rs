@@ -1,10 +1,13 @@
 //! How functions are given to a guest, and what is done with them.
 
 use arbitrary::Arbitrary;
+use capabilities::policy::Rule;
 use vpci::VirtualFunction;
 
 use super::rules::RulePlan;
 use crate::Size;
+
+const MOST_RULES: usize = 6;
 
 /// Where a BAR is put.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -24,6 +27,14 @@ pub(super) struct Gift {
     pub(super) resettable: bool,
     pub(super) rules: Vec<RulePlan>,
     pub(super) function: Option<FunctionPlan>,
+}
+
+impl Gift {
+    /// The rules, and what its physical function says of it.
+    pub(super) fn parts(&self) -> (Vec<Rule>, Option<VirtualFunction>) {
+        let rules = self.rules.iter().take(MOST_RULES).map(RulePlan::rule).collect();
+        (rules, self.function.as_ref().map(FunctionPlan::function))
+    }
 }
 
 /// What a physical function says of a virtual one.
