@@ -152,16 +152,16 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
 ) {
     // SAFETY: the caller promises a physical function for itself alone.
     let physical = unsafe { &mut *physical };
-    let of_all = u16::try_from(d3hot_ms).ok().filter(|ms| *ms != 0);
-    let mut all = quirks::table::find(&physical.kept.identity, &[]);
-    all = all.merge(Quirks { d3hot_delay_ms: of_all, ..Quirks::NONE });
+    let of = physical.kept.identity;
+    let mut all = quirks::table::find(&of, &[]);
+    if let Some(ms) = u16::try_from(d3hot_ms).ok().filter(|ms| *ms != 0) {
+        all = all.with_d3hot_delay_of_all(ms);
+    }
     for at in 0..count {
         // SAFETY: the caller promises so many.
         let row = unsafe { rows.add(at as usize) }; // CAST: widening.
         // SAFETY: it can be read, and is aligned.
-        if let Some(row) = unsafe { to_row(row) }.filter(|row| row.matches(&physical.kept.identity)) {
-            all = all.merge(row.says.quirks());
-        }
+        all = all.with_rows(&of, unsafe { to_row(row) });
     }
     physical.kept.quirks = all;
 }

@@ -5,8 +5,8 @@ use core::slice;
 use static_assertions::const_assert_eq;
 
 use capabilities::Sbdf;
+use quirks::Methods;
 use quirks::reset::{MEMBERS, Member, Next, Outcome, Reason, Request, Reset, Time};
-use quirks::{Method, Methods};
 
 use crate::abi::{
     EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODATA, ENODEV, EOPNOTSUPP, ETIMEDOUT, RVPCI_AGAIN, RVPCI_DONE,
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn rvpci_reset_state(
     let told = rvpci_reset_state {
         outcome,
         reason: reason.map_or(0, |reason| reason as u32), // CAST: the discriminants are RVPCI_REASON_*.
-        method: method.map_or(0, |method| method.bit().bits()),
+        method: method.map_or(0, |method| Methods::from(method).bits()),
         count: physical.count,
     };
     // SAFETY: the caller promises a place to write to.
@@ -169,6 +169,6 @@ const fn errno(reason: Reason) -> i32 {
     }
 }
 
-const_assert_eq!(RVPCI_METHOD_BUS, Method::Bus.bit().bits());
+const_assert_eq!(RVPCI_METHOD_BUS, Methods::BUS.bits());
 const_assert_eq!(RVPCI_METHODS_FUNCTION, Methods::FUNCTION.bits());
 const_assert_eq!(RVPCI_METHODS_ALL, Methods::all().bits());

@@ -2,6 +2,9 @@
 
 use bitflags::bitflags;
 
+/// Milliseconds from D3hot to D0 and from D0 to D3hot (PCIe 5.9, Table 5-14).
+pub(crate) const D3HOT_DELAY_MS: u16 = 10;
+
 bitflags! {
     /// What a row says of a device, without a number to it.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -109,7 +112,7 @@ impl Method {
 }
 
 bitflags! {
-    /// Which methods may be used: bit n - 1 is the [method](Method) with the number n.
+    /// A set of [methods](Method): bit n - 1 is the method with the number n.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Methods: u32 {
         /// [`Method::Device`].
@@ -122,22 +125,19 @@ bitflags! {
         const POWER = 1 << 3;
         /// [`Method::Bus`].
         const BUS = 1 << 4;
-        /// Those that reset one function alone.
-        const FUNCTION =
-            Self::DEVICE.bits() | Self::FLR.bits() | Self::ADVANCED_FLR.bits() | Self::POWER.bits();
+        /// Those that reset one function, and nothing else.
+        const FUNCTION = Self::DEVICE.bits() | Self::FLR.bits() | Self::ADVANCED_FLR.bits() | Self::POWER.bits();
     }
 }
 
-impl Method {
-    /// The method as one of a set.
-    #[must_use]
-    pub const fn bit(self) -> Methods {
-        match self {
-            Self::Device => Methods::DEVICE,
-            Self::Flr => Methods::FLR,
-            Self::AdvancedFlr => Methods::ADVANCED_FLR,
-            Self::Power => Methods::POWER,
-            Self::Bus => Methods::BUS,
+impl From<Method> for Methods {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Device => Self::DEVICE,
+            Method::Flr => Self::FLR,
+            Method::AdvancedFlr => Self::ADVANCED_FLR,
+            Method::Power => Self::POWER,
+            Method::Bus => Self::BUS,
         }
     }
 }
@@ -170,7 +170,7 @@ impl Order {
 pub struct Quirks {
     /// What has no number.
     pub flags: Flags,
-    /// Milliseconds from D3hot to D0 and back, in place of 10.
+    /// Milliseconds from D3hot to D0 and back, in place of the usual 10.
     pub d3hot_delay_ms: Option<u16>,
     /// Milliseconds after power or a bus reset, in place of 100.
     pub d3cold_delay_ms: Option<u16>,
@@ -205,6 +205,14 @@ impl Quirks {
             reset: later.reset.or(self.reset),
             order: later.order.or(self.order),
         }
+    }
+
+    /// The same, on a machine with a device that asks for `ms` milliseconds after D3hot for all
+    /// ([`Flags::D3HOT_DELAY_GLOBAL`]): no delay is shorter, nor is the usual one.
+    #[must_use]
+    pub fn with_d3hot_delay_of_all(self, ms: u16) -> Self {
+        let own = self.d3hot_delay_ms.unwrap_or(D3HOT_DELAY_MS);
+        Self { d3hot_delay_ms: Some(own.max(ms)), ..self }
     }
 
     /// The methods to try, first to last.
@@ -243,10 +251,26 @@ mod tests {
     }
 
     #[test]
-    fn methods_have_numbers() {
-        for method in Order::STANDARD.0.into_iter().flatten() {
+    fn a_delay_of_all_devices_makes_none_shorter() {
+        let of_all = |own, ms| {
+            Quirks { d3hot_delay_ms: own, ..Quirks::NONE }.with_d3hot_delay_of_all(ms).d3hot_delay_ms
+        };
+        assert_eq!((of_all(None, 120), of_all(None, 5)), (Some(120), Some(10)));
+        assert_eq!((of_all(Some(0), 120), of_all(Some(200), 120)), (Some(120), Some(200)));
+    }
+
+    #[test]
+    fn methods_have_numbers_and_bits() {
+        let all = Order::STANDARD.0.into_iter().flatten();
+        for method in all.clone() {
             assert_eq!(Method::from_number(method as u8), Some(method));
+            assert_eq!(Methods::from(method).bits(), 1 << (method as u8 - 1));
         }
+        let bits =
+            |methods: &mut dyn Iterator<Item = Method>| methods.map(Methods::from).collect::<Methods>();
+        assert_eq!(bits(&mut all.clone()), Methods::all());
+        let function = bits(&mut all.filter(|method| *method != Method::Bus));
+        assert_eq!(function, Methods::FUNCTION);
         assert_eq!(Method::from_number(0), None);
         assert_eq!(Method::from_number(6), None);
     }

@@ -1,13 +1,14 @@
 //! Resets that go well, or are refused: which method, what it does to the function and when, what is written afterwards.
 
 use capabilities::Width;
-use quirks::reset::{Next, Outcome, Reason, Reset, Time};
-use quirks::{Flags, Method, Order, Quirks};
+use quirks::reset::{Member, Next, Outcome, Reason, Reset, Time};
+use quirks::{DeviceReset, Flags, Method, Methods, Order, Quirks};
 use tests::reset::bridge::{Below, Bridge};
 use tests::reset::function::Kind;
 use tests::reset::model::{BRIDGE, Model, Write, members};
 use tests::reset::sample::{BARS, EXPRESS, MSI, MSIX, POWER, SR_IOV, Sample};
 use tests::reset::{MS, NEVER, SECOND};
+use zerocopy::FromZeros;
 
 /// A function on the root bus.
 fn alone(sample: Sample, quirks: Quirks) -> Model {
@@ -360,13 +361,53 @@ fn virtual_functions_of_any_function_on_the_bus_are_spared() {
     assert_eq!(model.leftovers(), Vec::<String>::new());
 }
 
-#[test]
-fn a_guest_resets_its_function_alone() {
-    let model = behind(Below::Fast, 1, Sample::default(), Quirks::NONE);
+/// How a function ends that may be reset by these methods.
+fn with_methods(model: &Model, methods: Methods) -> Outcome {
     let snapshots = model.snapshots();
-    let request = quirks::reset::Request { methods: quirks::Methods::FUNCTION, ..model.request() };
-    let outcome = model.run(&mut Reset::new(request), &members(&snapshots));
-    assert_eq!(outcome, Outcome::Refused(Reason::NoMethod));
+    let request = quirks::reset::Request { methods, ..model.request() };
+    model.run(&mut Reset::new(request), &members(&snapshots))
+}
+
+#[test]
+fn a_method_that_is_not_allowed_does_not_apply() {
+    let tried = |methods| with_methods(&behind(Below::Fast, 1, EVERYTHING, Quirks::NONE), methods);
+    for method in [Method::Flr, Method::AdvancedFlr, Method::Power, Method::Bus] {
+        assert_eq!(tried(method.into()), Outcome::Ready(method));
+    }
+    assert_eq!(tried(Methods::all()), Outcome::Ready(Method::Flr));
+    assert_eq!(tried(Methods::all() - Methods::FLR), Outcome::Ready(Method::AdvancedFlr));
+    assert_eq!(tried(Methods::DEVICE), Outcome::Refused(Reason::NoMethod));
+    assert_eq!(tried(Methods::empty()), Outcome::Refused(Reason::NoMethod));
+    // Its bus is the only way, and not asked for.
+    let model = behind(Below::Fast, 1, Sample::default(), Quirks::NONE);
+    assert_eq!(with_methods(&model, Methods::FUNCTION), Outcome::Refused(Reason::NoMethod));
+}
+
+#[test]
+fn the_methods_of_a_function_are_those_that_it_is_reset_by() {
+    let methods = |sample: Sample, quirks| {
+        let model = alone(sample, quirks);
+        Member { snapshot: &model.snapshot(0), quirks: &quirks }.methods()
+    };
+    let function = Methods::FLR | Methods::ADVANCED_FLR | Methods::POWER;
+    assert_eq!(methods(EVERYTHING, Quirks::NONE), function | Methods::BUS);
+    assert_eq!(methods(flr(), Quirks::NONE), Methods::FLR | Methods::BUS);
+    assert_eq!(methods(Sample::default(), Quirks::NONE), Methods::BUS);
+    let flags = |flags| methods(EVERYTHING, Quirks { flags, ..Quirks::NONE });
+    assert_eq!(flags(Flags::NO_FLR), Methods::POWER | Methods::BUS);
+    assert_eq!(flags(Flags::NO_PM_RESET), (function - Methods::POWER) | Methods::BUS);
+    assert_eq!(flags(Flags::NO_BUS_RESET), function);
+    // Of an order, those that are in it.
+    let order = Order([None, Some(Method::Power), Some(Method::Device), None, None]);
+    assert_eq!(methods(EVERYTHING, Quirks { order: Some(order), ..Quirks::NONE }), Methods::POWER);
+    let reset = Some(DeviceReset::DelayAfterFlr);
+    assert_eq!(
+        methods(flr(), Quirks { reset, ..Quirks::NONE }),
+        Methods::DEVICE | Methods::FLR | Methods::BUS
+    );
+    // Nobody took one.
+    let empty = quirks::reset::Snapshot::new_zeroed();
+    assert_eq!(Member { snapshot: &empty, quirks: &Quirks::NONE }.methods(), Methods::empty());
 }
 
 #[test]
@@ -381,7 +422,6 @@ fn a_function_with_virtual_functions_is_left_alone() {
 
 #[test]
 fn without_a_snapshot_there_is_no_reset() {
-    use zerocopy::FromZeros;
     let model = alone(flr(), Quirks::NONE);
     assert_eq!(model.reset_with(&[]), Outcome::Refused(Reason::NoSnapshot));
     let empty = Box::new(quirks::reset::Snapshot::new_zeroed());

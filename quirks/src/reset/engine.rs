@@ -21,7 +21,7 @@ use crate::{Method, Methods};
 pub struct Request {
     /// The bridge above the function; `None` on a root bus, whose functions have no bus reset.
     pub bridge: Option<Sbdf>,
-    /// The methods that may be used.
+    /// The methods that may be used; the others do not apply.
     pub methods: Methods,
     /// The function is withdrawn at once, and reset not before this.
     pub not_before: Time,

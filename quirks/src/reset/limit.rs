@@ -22,7 +22,7 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// What to do about a reset that the guest asks for at `now`.
+    /// What to do about a reset that the guest asks for at `now`: of its function alone.
     #[must_use]
     pub fn request(&self, bridge: Option<Sbdf>, now: Time) -> Request {
         Request { bridge, methods: Methods::FUNCTION, not_before: now.max(Time(self.next)) }

@@ -12,7 +12,7 @@ use super::platform::{Platform, Scope};
 use super::snapshot::{Facts, Member};
 use super::times::{D3COLD_DELAY, D3HOT_DELAY, DELAY_LIMIT, DRAIN_LOOKS, DRAIN_WAIT, FLR_WAIT, MEMBERS, MS};
 use crate::device::{self, Sequence, Turn};
-use crate::{Flags, Method, Methods};
+use crate::{Flags, Method, Methods, Quirks};
 
 /// D0 and D3hot in PMCSR.
 const D0: u16 = 0;
@@ -41,29 +41,28 @@ pub(super) fn d3cold_delay(member: &Member<'_>) -> u64 {
 }
 
 impl Member<'_> {
-    /// Whether the function, as far as its registers and its quirks say, can be reset so. To a bus it does not object
-    /// then.
-    fn applies(&self, method: Method) -> bool {
-        let flags = self.quirks.flags;
-        let is = |facts, unless| self.snapshot.is(facts) && !flags.intersects(unless);
-        match method {
-            Method::Device => {
-                self.quirks.reset.is_some_and(|kind| device::applies(kind, self.snapshot, flags))
-            }
-            Method::Flr => is(Facts::FLR, Flags::NO_FLR),
-            Method::AdvancedFlr => is(Facts::ADVANCED_FLR, Flags::NO_FLR),
-            Method::Power => is(Facts::SOFT_RESET, Flags::NO_PM_RESET | Flags::NO_D3),
-            Method::Bus => !self.snapshot.is(Facts::VIRTUAL) && !flags.contains(Flags::NO_BUS_RESET),
-        }
-    }
-
-    /// The methods that can reset the function, as far as its registers and its quirks say: of its bus they say only that
-    /// it does not object. None without a snapshot.
+    /// The methods that apply to the function, as far as it depends on nothing else: what its snapshot has, no quirk
+    /// forbids, and is in its order. [`Methods::BUS`] says only that nothing about the function is against it.
     #[must_use]
     pub fn methods(&self) -> Methods {
         let order = self.quirks.order().0.into_iter().flatten();
-        let usable = order.filter(|method| self.snapshot.is_taken() && self.applies(*method));
-        usable.fold(Methods::empty(), |all, method| all | method.bit())
+        order.filter(|method| self.allows(*method)).map(Methods::from).collect()
+    }
+
+    /// Whether nothing about the function is against this method.
+    fn allows(&self, method: Method) -> bool {
+        let Quirks { flags, reset, .. } = *self.quirks;
+        let is = |facts, unless| self.snapshot.is(facts) && !flags.intersects(unless);
+        match method {
+            Method::Device => reset.is_some_and(|kind| device::applies(kind, self.snapshot, flags)),
+            Method::Flr => is(Facts::FLR, Flags::NO_FLR),
+            Method::AdvancedFlr => is(Facts::ADVANCED_FLR, Flags::NO_FLR),
+            Method::Power => is(Facts::SOFT_RESET, Flags::NO_PM_RESET | Flags::NO_D3),
+            Method::Bus => {
+                let own = self.snapshot.is_taken() && !self.snapshot.is(Facts::VIRTUAL);
+                own && !flags.contains(Flags::NO_BUS_RESET)
+            }
+        }
     }
 }
 
@@ -75,7 +74,6 @@ impl Reset {
         for method in order.into_iter().skip(usize::from(self.place)) {
             self.place = self.place.saturating_add(1);
             if let Some(method) = method
-                && self.request.methods.contains(method.bit())
                 && self.applies(context, first, method)
             {
                 return Some(method);
@@ -85,18 +83,15 @@ impl Reset {
     }
 
     fn applies<P: Platform>(&mut self, context: &Context<'_, P>, first: &Member<'_>, method: Method) -> bool {
-        match method {
-            Method::Bus => self.may_reset_bus(context),
-            _ => first.applies(method),
-        }
+        let allowed = self.request.methods.contains(method.into()) && first.allows(method);
+        allowed && (method != Method::Bus || self.may_reset_bus(context))
     }
 
     /// Whether the bus can be reset with all that is on it; it is claimed then.
     fn may_reset_bus<P: Platform>(&mut self, context: &Context<'_, P>) -> bool {
         let members = context.members;
-        let takes = |member: &Member<'_>| member.snapshot.is_taken() && member.applies(Method::Bus);
         let Some(port) = self.port else { return false };
-        if members.len() > MEMBERS || !members.iter().all(takes) {
+        if members.len() > MEMBERS || !members.iter().all(|member| member.allows(Method::Bus)) {
             return false;
         }
         let scope = Scope::Bus { bridge: port.sbdf, members };

@@ -1,6 +1,7 @@
 //! How long each thing takes, and how long anything can take. "Linux" is 6.12: `drivers/pci/pci.c`, `quirks.c`.
 
 use crate::Order;
+use crate::flags::D3HOT_DELAY_MS;
 
 /// A moment, in microseconds from any fixed one. It does not go back.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -24,8 +25,8 @@ pub(crate) const WITHDRAW_POLL: u64 = MS;
 /// How often it is looked. This is work, not time: late looks do not make it less.
 pub(crate) const WITHDRAW_LOOKS: u16 = 10_000;
 
-/// From D3hot to D0 and from D0 to D3hot (PCIe 5.9, Table 5-14), unless a quirk has another figure.
-pub(crate) const D3HOT_DELAY: u64 = 10 * MS;
+/// From D3hot to D0 and from D0 to D3hot, unless a quirk has another figure.
+pub(crate) const D3HOT_DELAY: u64 = D3HOT_DELAY_MS as u64 * MS; // CAST: widening; `From` is not const.
 /// After a conventional reset (PCIe 6.6.1), unless a quirk has another figure.
 pub(crate) const D3COLD_DELAY: u64 = 100 * MS;
 /// A quirk's delay counts as this if it is longer.

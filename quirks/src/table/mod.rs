@@ -116,8 +116,16 @@ pub fn find(of: &Identity, given: &[Row]) -> Quirks {
     let device = vendor | u32::from(of.device);
     let families = run(&FAMILY_ROWS, vendor, vendor | 0xffff);
     let devices = run(&ROWS, device, device);
-    let rows = families.iter().chain(devices).chain(given).filter(|row| row.matches(of));
-    rows.fold(Quirks::NONE, |all, row| all.merge(row.says.quirks()))
+    Quirks::NONE.with_rows(of, families.iter().chain(devices).chain(given).copied())
+}
+
+impl Quirks {
+    /// The same, and what those of `rows` say that are for this function.
+    #[must_use]
+    pub fn with_rows(self, of: &Identity, rows: impl IntoIterator<Item = Row>) -> Self {
+        let rows = rows.into_iter().filter(|row| row.matches(of));
+        rows.fold(self, |all, row| all.merge(row.says.quirks()))
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub struct Bridge {
     pub needs_retraining: bool,
     /// So many writes that clear Secondary Bus Reset are lost.
     pub lost_clears: u32,
+    /// So many were, since the bus went into reset.
+    pub lost: u32,
     /// Secondary Bus Reset cannot be set.
     pub read_only: bool,
     /// Something is in the slot.
@@ -87,6 +89,7 @@ impl Bridge {
             link: 20 * MS,
             needs_retraining: false,
             lost_clears: 0,
+            lost: 0,
             read_only: false,
             occupied: true,
             gone: false,
@@ -168,7 +171,7 @@ impl Bridge {
                     self.violations.push("an event of the slot is on its way to its driver".into());
                 }
                 self.device.write(offset, width, value);
-                self.since = Some(now);
+                (self.since, self.lost) = (Some(now), 0);
                 if express {
                     self.device.set(EXPRESS + 0x1a, Width::Word, 1 << 3 | 1 << 8);
                 }
@@ -176,6 +179,7 @@ impl Bridge {
             }
             (Some(_), false) if self.lost_clears != 0 => {
                 self.lost_clears -= 1;
+                self.lost += 1;
                 Change::None
             }
             (Some(since), false) => {

@@ -4,10 +4,10 @@ use std::cell::{Ref, RefCell, RefMut};
 use std::collections::BTreeSet;
 
 use capabilities::{Sbdf, Width};
-use quirks::Quirks;
 use quirks::reset::{
     Member, Next, Outcome, Platform, Region, Request, Reset, Scope, Snapshot, Subject, Time,
 };
+use quirks::{Methods, Quirks};
 use vpci::Progress;
 use zerocopy::FromZeros;
 
@@ -168,7 +168,8 @@ impl Model {
         }
         if let Some(bridge) = &world.bridge {
             let (in_reset, masked) = bridge.leftovers();
-            if in_reset && bridge.lost_clears == 0 {
+            // Ten tries are enough (docs/reset.md).
+            if in_reset && bridge.lost < 10 {
                 left.push("the bus is in reset".into());
             }
             if masked {
@@ -204,7 +205,7 @@ impl Model {
     /// What is asked for where nothing special is.
     pub fn request(&self) -> Request {
         let bridge = self.has_bridge().then_some(BRIDGE);
-        Request { bridge, methods: quirks::Methods::all(), not_before: Time(0) }
+        Request { bridge, methods: Methods::all(), not_before: Time(0) }
     }
 
     /// The accesses since this was last asked.

@@ -235,7 +235,7 @@ pub fn run(choices: &mut impl Choices) -> [Outcome; 2] {
     let single = choices.one_in(2);
     let mut any_request = || Request {
         bridge: model.has_bridge().then_some(BRIDGE),
-        methods: if choices.one_in(4) { Methods::FUNCTION } else { Methods::all() },
+        methods: choices.pick(&[Methods::all(), Methods::all(), Methods::FUNCTION, Methods::BUS]),
         not_before: Time(0),
     };
     let run = |members: Vec<_>, number, request| Run {

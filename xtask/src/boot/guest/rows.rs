@@ -98,7 +98,15 @@ const ROWS: &[Row] = &[
         devices: AHCI,
         system: System::Tiny("role=guest shows=90:40"),
         options: "--unreset --vpd /vpd --show 90:ff --refusals",
-        checks: &[&["own-bytes", "rule-for-a-bar", "rule-for-msi", "too-much-vpd", "most-vpd", "slot-taken", "without-a-reset"]],
+        checks: &[&[
+            "own-bytes",
+            "rule-for-a-bar",
+            "rule-for-msi",
+            "too-much-vpd",
+            "most-vpd",
+            "slot-taken",
+            "without-a-reset",
+        ]],
         refused: &["hidden-write"],
         ..TINY
     },
