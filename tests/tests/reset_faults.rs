@@ -166,6 +166,7 @@ fn one_event_at_every_call_of_every_method() {
                     judge(&model, outcome, members.len());
                 }
                 assert!(model.now() - start <= BOUND, "{outcome:?} takes too long");
+                assert_ne!(outcome, Outcome::Quarantined(Reason::Power), "all of them leave D3hot, or go");
                 // After the last look at it, nobody knows; all that is left is unmasking and giving back.
                 let before_last_look = call + 12 < calls;
                 let fatal = !matches!(event, Event::LinkDown | Event::LoseBars(_) | Event::LoseClears(_));
@@ -263,6 +264,39 @@ fn pages_that_do_not_go_keep_the_function_in_quarantine() {
     assert_eq!(model.reset(), Outcome::Quarantined(Reason::StillMapped));
     assert_eq!(model.now(), 10 * SECOND);
     assert_eq!(model.place(0).part.resets, []);
+}
+
+#[test]
+fn what_was_never_withdrawn_is_not_touched() {
+    // A bus reset of two functions: the pages of one of them do not go.
+    for (stuck, written) in [(0, [true, false]), (1, [true, true])] {
+        let case = cases().into_iter().find(|case| case.name == "Bus Fast").expect("there is one");
+        let model = (case.make)();
+        model.place(stuck).pages = u32::MAX;
+        let snapshots = model.snapshots();
+        let before = model.place(1).part.device.command();
+        assert_eq!(model.reset_with(&snapshots), Outcome::Quarantined(Reason::StillMapped));
+        for (number, written) in written.into_iter().enumerate() {
+            let sbdf = model.place(number).sbdf;
+            let found = model.writes().iter().any(|write| write.sbdf == sbdf);
+            assert_eq!(found, written, "{sbdf}, the pages of {stuck} being there");
+        }
+        let after = model.place(1).part.device.command();
+        assert_eq!(after == before, stuck == 0);
+        assert_eq!(model.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_stays_asleep_is_not_reset_by_power() {
+    let case = cases().into_iter().find(|case| case.name.starts_with("Power")).expect("there is one");
+    let model = (case.make)();
+    let snapshots = model.snapshots();
+    model.place(0).part.sleeps = true;
+    model.place(0).part.set_power(3);
+    let outcome = model.reset_with(&snapshots);
+    assert_eq!(outcome, Outcome::Quarantined(Reason::Power));
+    judge(&model, outcome, 2);
 }
 
 #[test]

@@ -153,8 +153,8 @@ pub struct Reset {
     claimed: bool,
     pub(super) claimed_bus: bool,
     pub(super) bus_in_use: bool,
-    /// The functions are withdrawn, or about to be.
-    touched: bool,
+    /// So many of the functions were asked to leave their domain, from the first one on. 0: nothing was done yet.
+    withdrawn: u8,
     /// The first function does not answer.
     pub(super) absent: bool,
     /// The bus is in reset, at least until then.
@@ -218,7 +218,7 @@ impl Reset {
             claimed: false,
             claimed_bus: false,
             bus_in_use: false,
-            touched: false,
+            withdrawn: 0,
             absent: false,
             asserted: None,
             masked: 0,
@@ -266,7 +266,7 @@ impl Reset {
     const fn is_under_way(&self) -> bool {
         match self.state {
             State::Finish { .. } | State::Done => false,
-            State::Withdraw { .. } => !self.touched,
+            State::Withdraw { .. } => self.withdrawn == 0,
             _ => true,
         }
     }
@@ -285,7 +285,7 @@ impl Reset {
 
     /// Ends with nothing but clearing up.
     pub(super) fn fail(&mut self, reason: Reason) {
-        let touched = self.touched;
+        let touched = self.withdrawn != 0;
         self.end(if touched { Outcome::Quarantined(reason) } else { Outcome::Refused(reason) });
     }
 
@@ -375,7 +375,7 @@ impl Reset {
     }
 
     fn withdraw<P: Platform>(&mut self, context: &Context<'_, P>, member: u8, looks: u16) {
-        self.touched = true;
+        self.withdrawn = self.withdrawn.max(member.saturating_add(1));
         let scope = self.scope(context.members);
         let Some(of) = scope.get(usize::from(member)) else {
             self.fail(Reason::NoSnapshot);
@@ -459,7 +459,8 @@ impl Reset {
                 self.go_at(State::Finish { tries }, from);
                 return;
             }
-            for member in scope {
+            // Those behind one whose pages did not go are in use.
+            for member in scope.iter().take(usize::from(self.withdrawn)) {
                 context.config(member).write16(header::COMMAND, Command::INTX_DISABLE.bits());
             }
         }

@@ -197,7 +197,7 @@ impl Reset {
         let Some(at) = of.snapshot.power() else { return };
         let device = context.config(of);
         if device.read16(at + pm::CONTROL_STATUS) & D3HOT != D0 {
-            self.fail(Reason::Power);
+            self.differs(context, of, Reason::Power);
             return;
         }
         device.write16(at + pm::CONTROL_STATUS, of.snapshot.power_control(D3HOT));

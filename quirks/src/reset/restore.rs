@@ -114,8 +114,8 @@ impl Reset {
         }
     }
 
-    /// The function is not as it was, or not there.
-    fn differs<P: Platform>(&mut self, context: &Context<'_, P>, of: &Member<'_>, reason: Reason) {
+    /// The function is not as it is to be, which is `reason`, or not there.
+    pub(super) fn differs<P: Platform>(&mut self, context: &Context<'_, P>, of: &Member<'_>, reason: Reason) {
         self.fail(if context.answers(of) { reason } else { Reason::Gone });
     }
 }

@@ -181,14 +181,18 @@ impl<'t> Table<'t> {
         if found.vc != 0 {
             let count = device.read32(found.vc + control::VC_CAPABILITY) & control::VC_COUNT;
             let first = found.vc + control::VC_CONTROL;
-            for (_, at) in (0..=count).zip((first..).step_by(usize::from(control::VC_RESOURCE))) {
+            for (_, at) in
+                (0..=count).zip((first..EXTENDED_CONFIG_SIZE).step_by(usize::from(control::VC_RESOURCE)))
+            {
                 self.dword(device, at, !control::VC_LOAD_TABLE)?;
             }
         }
         if found.rebar != 0 {
             let first = found.rebar + control::REBAR_CONTROL;
             let count = (device.read32(first) >> control::REBAR_COUNT_SHIFT & 7).min(u32::from(header::BARS));
-            for (_, at) in (0..count).zip((first..).step_by(usize::from(control::REBAR_ENTRY))) {
+            for (_, at) in
+                (0..count).zip((first..EXTENDED_CONFIG_SIZE).step_by(usize::from(control::REBAR_ENTRY)))
+            {
                 self.dword(device, at, u32::MAX)?;
             }
         }

@@ -72,6 +72,8 @@ pub struct Part {
     pub virtual_function: bool,
     /// It resets as Advanced Features and PMCSR say, or does nothing when asked.
     pub deaf: bool,
+    /// Until it is reset, it does not leave D3hot.
+    pub sleeps: bool,
     /// The next writes to BARs that are lost.
     pub lost_bars: u32,
     /// It may have bus mastering in a function-level reset.
@@ -108,6 +110,7 @@ impl Part {
             timing: Timing::default(),
             virtual_function: false,
             deaf: false,
+            sleeps: false,
             lost_bars: 0,
             wants_master: false,
             forgets_id: false,
@@ -209,6 +212,9 @@ impl Part {
         }
         let power = self.power();
         self.device.write(offset, width, value);
+        if self.sleeps && power == 3 {
+            self.set_power(3);
+        }
         self.forgets_id &= offset != 0;
         if offset == 0x04 && value & 4 == 0 && self.quiet_since == NEVER {
             self.quiet_since = now;
@@ -222,7 +228,9 @@ impl Part {
         if advanced != 0 && offset == advanced + 0x04 && value & 1 != 0 && !self.deaf {
             self.reset(now, Kind::AdvancedFlr);
         }
+        let told = offset == self.places.power + 4;
         match (power, self.power()) {
+            _ if !told => {}
             (3, 0) if self.device.get(self.places.power + 4, Width::Word) & 8 == 0 && !self.deaf => {
                 self.reset(now, Kind::Power);
             }
@@ -236,6 +244,13 @@ impl Part {
 
     fn power(&self) -> u32 {
         if self.places.power == 0 { 0 } else { self.device.get(self.places.power + 4, Width::Word) & 3 }
+    }
+
+    /// Brings it to this power state.
+    pub fn set_power(&mut self, state: u32) {
+        let at = self.places.power + 4;
+        let others = self.device.get(at, Width::Word) & !3;
+        self.device.set(at, Width::Word, others | state);
     }
 
     /// Whether it decodes memory.
@@ -295,6 +310,7 @@ impl Part {
         (self.recovers, self.told) = (true, false);
         let evidence = self.places.aer;
         self.device = self.fresh.clone();
+        self.sleeps = false;
         if evidence != 0 {
             // Sticky: a completion that came late (PCIe 7.8.4.2, Unexpected Completion).
             self.device.set(evidence + 0x04, Width::Dword, 1 << 16);

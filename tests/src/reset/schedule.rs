@@ -228,6 +228,13 @@ impl Run<'_> {
 pub fn run(choices: &mut impl Choices) -> [Outcome; 2] {
     let model = any_model(choices);
     let snapshots = model.snapshots();
+    for number in 0..snapshots.len() {
+        if choices.one_in(8) {
+            let part = &mut model.place(number).part;
+            part.sleeps = true;
+            part.set_power(3);
+        }
+    }
     let all = members(&snapshots);
     let parts = all.len();
     let mut turned = all.clone();
