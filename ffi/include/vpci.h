@@ -1444,7 +1444,7 @@ void rvpci_physical_init(struct rvpci_physical *physical);
  * and as its next owner is to find it. What was known before is forgotten, quirks too; `rvpci_physical_quirks` comes
  * next. No reset of it goes on.
  *
- * Work: at most 1,400 configuration accesses.
+ * Work: at most 310 configuration reads.
  * Returns 0; -ENODEV if it does not answer, -EOPNOTSUPP for a bridge or an unknown header, -E2BIG if it has more
  * capabilities than there is room for. After an error it has no snapshot.
  *
