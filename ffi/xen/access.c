@@ -67,7 +67,7 @@ static bool read_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
     read_unlock(&d->pci_lock);
 
     if ( (owner == RVPCI_OWNER_DEFAULT || owner == RVPCI_OWNER_READ_ONLY) &&
-         is_hardware_domain(d) && allowed )
+         is_hardware_domain(d) && allowed && !vpci_is_being_reset(sbdf) )
         *data = rvpci_host_config_read(sbdf.sbdf, reg, size);
 
     return done;
@@ -136,7 +136,8 @@ static bool write_dword(struct domain *d, pci_sbdf_t sbdf, unsigned int reg,
     else if ( rc == RVPCI_RESET )
         leave_for_reset(d, sbdf);
 
-    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) && allowed )
+    if ( owner == RVPCI_OWNER_DEFAULT && is_hardware_domain(d) && allowed &&
+         !vpci_is_being_reset(sbdf) )
         rvpci_host_config_write(sbdf.sbdf, reg, size, data);
 
     return done;

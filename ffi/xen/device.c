@@ -260,11 +260,13 @@ static int take_hardware(struct domain *d, struct pci_dev *pdev)
     const unsigned long *ro_map = pci_get_ro_map(pdev->sbdf.seg);
     struct vpci_domain *vd = vpci_domain(d);
     struct rvpci_device_info info;
+    bool hide;
 
     if ( !vd )
         return -ENODEV;
 
     vpci_watch_pages(vd);
+    hide = vpci_hide_until_reset(pdev);
 
     if ( is_hidden(pdev->sbdf) )
         return RVPCI_DONE;
@@ -272,8 +274,10 @@ static int take_hardware(struct domain *d, struct pci_dev *pdev)
     if ( ro_map && test_bit(pdev->sbdf.bdf, ro_map) )
         return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_READ_ONLY);
 
-    if ( vpci_hide_until_reset(pdev) )
+    if ( hide )
         return vpci_set_owner(vd, pdev->sbdf.sbdf, RVPCI_OWNER_HIDDEN);
+
+    vpci_meet(pdev->sbdf);
 
     describe_hardware(pdev, &info);
 
@@ -318,7 +322,7 @@ void vpci_deassign_device(struct pci_dev *pdev)
     struct domain *d = viewer(pdev);
     struct vpci_domain *vd;
 
-    if ( d && d != dom_io && !is_hardware_domain(d) )
+    if ( d && d != dom_io && !is_hardware_domain(d) && vpci_resets() )
         vpci_reset_left(pdev->sbdf);
 
     if ( !d || !has_vpci(d) )
@@ -402,13 +406,13 @@ int32_t vpci_give_back(struct pci_dev *pdev, bool hidden)
             rc = is_hardware_domain(vd->d) ? reattach_hardware(vd, pdev)
                                            : vpci_reattach_guest(vd, pdev);
             vpci_device(pdev)->withdrawn = rc < 0;
+            if ( pdev->msix )
+            {
+                /* All of its interrupts were given up, and so are their masks. */
+                pdev->msix->host_maskall = false;
+                pdev->msix->guest_maskall = false;
+            }
         }
-    }
-    if ( pdev->msix && (rc == RVPCI_DONE || rc == RVPCI_PENDING) )
-    {
-        /* All of them are disabled, and so are their masks forgotten. */
-        pdev->msix->host_maskall = false;
-        pdev->msix->guest_maskall = false;
     }
     unlock_both(pdev);
 
@@ -434,7 +438,7 @@ void vpci_freeze(uint32_t bridge, bool frozen)
     const struct pci_dev *pdev = pci_get_pdev(NULL,
                                               (pci_sbdf_t){ .sbdf = bridge });
 
-    if ( !pdev )
+    if ( !pdev || !pdev->domain )
         return;
 
     if ( lock_both(pdev) && pdev->vpci )

@@ -201,10 +201,19 @@ int vpci_read_bars(const struct pci_dev *pdev, struct rvpci_bar bar[7],
 
 /* physical.c */
 
+/* Has a look at a function that the hardware domain gets: what it means to the resets of others. */
+void vpci_meet(pci_sbdf_t sbdf);
+
 /* What the library knows of a function that left the hardware domain; NULL for nothing. */
 struct rvpci_physical *vpci_known(pci_sbdf_t sbdf);
 
 /* reset.c */
+
+/* Whether devices are reset: not where the hardware domain reaches them without the library. */
+static inline bool vpci_resets(void)
+{
+    return hardware_domain && has_vpci(hardware_domain);
+}
 
 /* The function is nobody's now: it is reset when the caller has unlocked the list of devices. */
 void vpci_reset_left(pci_sbdf_t sbdf);
@@ -217,6 +226,9 @@ void vpci_reset_by_guest(pci_sbdf_t sbdf);
  * that. The list of devices is locked.
  */
 bool vpci_hide_until_reset(const struct pci_dev *pdev);
+
+/* Whether the function must not be accessed, as a reset has it. */
+bool vpci_is_being_reset(pci_sbdf_t sbdf);
 
 /* Whether it was hidden; it is not to be any more. The list of devices is locked. */
 bool vpci_stop_hiding(pci_sbdf_t sbdf);

@@ -267,8 +267,10 @@ int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
     struct vpci_physical *physical;
     const struct vpci_placement *place = NULL;
     bool may_be_refused;
+    int rc;
 
-    if ( is_hardware_domain(d) )
+    /* A broken device Xen refuses itself. */
+    if ( is_hardware_domain(d) || (pdev->broken && d != dom_io) )
         return 0;
 
     physical = vpci_physical(pdev->sbdf, true);
@@ -280,7 +282,7 @@ int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
         if ( vpci_reset_state(physical) == VPCI_FUNCTION_RESETTING )
             return -EBUSY;
         /* One that cannot be learnt will not be reset. */
-        if ( is_hardware_domain(pdev->domain) )
+        if ( vpci_is_credible(physical, pdev) && vpci_resets() )
             vpci_learn(physical, pdev);
         return 0;
     }
@@ -296,7 +298,15 @@ int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
         read_unlock(&d->pci_lock);
     }
 
-    return vpci_reset_unless_clean(physical, may_be_refused);
+    if ( !vpci_resets() )
+        return may_be_refused ? 0 : -EOPNOTSUPP;
+
+    rc = vpci_reset_unless_clean(physical, may_be_refused);
+    /* The toolstack may know more of it by now. */
+    if ( !rc && physical->learnt )
+        vpci_look_up(physical);
+
+    return rc;
 }
 
 int vpci_attach_guest(struct domain *d, struct pci_dev *pdev)

@@ -127,8 +127,15 @@ bool vpci_is_behind(pci_sbdf_t sbdf, uint32_t bridge)
 bool vpci_is_idle(const struct pci_dev *pdev)
 {
     return pdev->domain == dom_io ||
-           (is_hardware_domain(pdev->domain) &&
+           (is_hardware_domain(pdev->domain) && has_vpci(pdev->domain) &&
             !(pci_conf_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MASTER));
+}
+
+bool vpci_is_credible(const struct vpci_physical *physical,
+                      const struct pci_dev *pdev)
+{
+    return is_hardware_domain(pdev->domain) && !physical->lost &&
+           !physical->tainted;
 }
 
 int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev)
@@ -177,31 +184,17 @@ int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev)
     return rc;
 }
 
-/* What some device of the machine needs of all of them. Such devices are part of the chip set: they do not come later. */
+/* What some device of the machine needs of all of them. */
 static uint32_t d3hot_delay;
 
-static int cf_check prepare(struct pci_dev *pdev, void *unused)
+void vpci_meet(pci_sbdf_t sbdf)
 {
-    d3hot_delay = max(d3hot_delay, rvpci_d3hot_delay(pdev->sbdf.sbdf));
-    rvpci_enable_rrs(pdev->sbdf.sbdf);
-
-    return 0;
-}
-
-/* Looks at the whole machine, before the first reset. */
-static void prepare_machine(void)
-{
-    static bool done;
-
-    if ( !done )
-        pci_iterate_devices(prepare, NULL);
-    done = true;
+    d3hot_delay = max(d3hot_delay, rvpci_d3hot_delay(sbdf.sbdf));
+    rvpci_enable_rrs(sbdf.sbdf);
 }
 
 void vpci_look_up(struct vpci_physical *physical)
 {
-    prepare_machine();
-
     spin_lock(&rows_lock);
     rvpci_physical_quirks(physical_core(physical), rows, nr_rows,
                           d3hot_delay);

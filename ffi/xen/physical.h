@@ -40,18 +40,20 @@ struct vpci_physical {
     bool hidden;                /* owner: the hardware domain is not to see it before its reset is over */
     bool lost;                  /* lock: it did not survive its last reset */
     bool clean;                 /* lock: it was reset since it last had an owner */
+    bool tainted;               /* lock: someone who is not trusted had it, and it was not reset since */
     bool claimed;               /* engine: by a reset of its own or of its bus */
-    bool has_bus;               /* engine: its reset has the bus to itself */
+    bool has_bus;               /* engine: its reset has the bus to itself, or had it */
+    bool has_released;          /* engine: it has given it back */
     bool maps;                  /* engine: BARs are to be mapped again */
     int error;                  /* engine: it came to no reset */
     unsigned int tries;         /* engine: to give it back */
     bool stays_away;            /* lock: it is about to be assigned, and not given back */
     bool by_guest;              /* lock: its guest asked for the reset */
-    bool again;                 /* lock: its guest did so while another one went on */
 
     enum vpci_phase phase;      /* lock */
     s_time_t due;               /* engine: when the next step is */
     uint32_t methods;           /* lock: RVPCI_METHOD_* that are allowed */
+    uint32_t again;             /* lock: those of a reset that was asked for while another one went on; 0 for none */
     uint32_t bridge;            /* engine: above it, or RVPCI_NO_SBDF */
     unsigned int at;            /* engine: the member that is worked on */
     unsigned int nr_members;
@@ -61,6 +63,7 @@ struct vpci_physical {
     domid_t waiting_domain;
     unsigned int waiting_vcpu;
     s_time_t waiting_since;
+    s_time_t ended;
     int result;
 
     uint64_t core[];
@@ -82,6 +85,13 @@ struct vpci_physical *vpci_next_physical(const struct vpci_physical *physical);
 /* Reads the function as its next owner is to find it: it is in trusted hands. The list of devices is locked. */
 int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev);
 
+/*
+ * Whether what its registers say is to be believed: the hardware domain has it, and nobody else had it since it was last
+ * reset.
+ */
+bool vpci_is_credible(const struct vpci_physical *physical,
+                      const struct pci_dev *pdev);
+
 /* Looks up what its kind is known for. The list of devices is locked. */
 void vpci_look_up(struct vpci_physical *physical);
 
@@ -92,7 +102,7 @@ uint32_t vpci_bridge_above(pci_sbdf_t sbdf);
 bool vpci_is_behind(pci_sbdf_t sbdf, uint32_t bridge);
 
 /*
- * Whether nobody would miss what a bus reset takes: it is in quarantine, or the hardware domain's, which does not have it
+ * Whether nobody would miss what a bus reset takes: it is in quarantine, or a PVH hardware domain's, which does not have it
  * master the bus. The list of devices is locked.
  */
 bool vpci_is_idle(const struct pci_dev *pdev);

@@ -21,6 +21,9 @@
 /* How often a function that came to no reset is tried to be given back. */
 #define MOST_TRIES 10000
 
+/* How long after the end of a reset who waited for it makes its hypercall again, at most. */
+#define MOST_DELAY SECONDS(1)
+
 static DEFINE_SPINLOCK(lock);
 static struct tasklet tasklet;
 static struct timer timer;
@@ -28,6 +31,12 @@ static struct timer timer;
 static uint64_t microseconds(void)
 {
     return NOW() / 1000;
+}
+
+/* Whether a reset has it, its own or one of its bus. */
+static bool is_busy(const struct vpci_physical *physical)
+{
+    return physical->phase != IDLE || physical->claimed;
 }
 
 /*
@@ -42,18 +51,11 @@ static void ask(struct vpci_physical *physical, uint32_t methods)
     physical->methods = methods;
     physical->stays_away = false;
     physical->by_guest = false;
-    physical->again = false;
+    physical->again = 0;
     physical->due = 0;
     /* Who waited for the last one, and did not come back, does not keep others from waiting for this one. */
     physical->waiting_domain = DOMID_INVALID;
     tasklet_schedule(&tasklet);
-}
-
-/* Likewise for the guest that has it, and sees it no more. */
-static void ask_for_guest(struct vpci_physical *physical)
-{
-    ask(physical, RVPCI_METHODS_FUNCTION);
-    physical->by_guest = true;
 }
 
 static bool is_waiting(const struct vpci_physical *physical)
@@ -87,29 +89,75 @@ static int wait_for(struct vpci_physical *physical)
     return -ERESTART;
 }
 
-/* Whether the running vCPU waited for a reset, which is over: then it waits no more. The lock is held. */
+/*
+ * Whether the running vCPU waited for a reset, which is over: then it waits no more. It was woken at once; if it did not come
+ * then, its hypercall ended otherwise, and this is another one. The lock is held.
+ */
 static bool has_waited(struct vpci_physical *physical)
 {
-    bool waited = is_waiting(physical);
+    if ( !is_waiting(physical) )
+        return false;
 
-    if ( waited )
-        physical->waiting_domain = DOMID_INVALID;
+    physical->waiting_domain = DOMID_INVALID;
 
-    return waited;
+    return NOW() - physical->ended < MOST_DELAY;
 }
 
-static void wake(const struct vpci_physical *physical)
+static void wake(domid_t domain, unsigned int vcpu)
 {
-    struct domain *d = rcu_lock_domain_by_id(physical->waiting_domain);
+    struct domain *d = rcu_lock_domain_by_id(domain);
     struct vcpu *v;
 
     if ( !d )
         return;
 
-    v = domain_vcpu(d, physical->waiting_vcpu);
+    v = domain_vcpu(d, vcpu);
     if ( v )
         vcpu_unblock(v);
     rcu_unlock_domain(d);
+}
+
+/* The end of a reset: whoever waits gets @result. One that was asked for meanwhile is next. */
+static void finish(struct vpci_physical *physical, int result)
+{
+    domid_t domain;
+    unsigned int vcpu;
+    uint32_t again;
+
+    spin_lock(&lock);
+    domain = physical->waiting_domain;
+    vcpu = physical->waiting_vcpu;
+    again = physical->again;
+    physical->result = result;
+    physical->ended = NOW();
+    physical->phase = IDLE;
+    if ( again )
+    {
+        ask(physical, again);
+        physical->by_guest = again == RVPCI_METHODS_FUNCTION;
+    }
+    spin_unlock(&lock);
+
+    wake(domain, vcpu);
+}
+
+/* Likewise for one that was reset with another. If a reset of its own was asked for, it waits for that. */
+static void finish_member(struct vpci_physical *physical, int result)
+{
+    bool waits;
+
+    spin_lock(&lock);
+    physical->claimed = false;
+    waits = physical->phase == IDLE;
+    if ( waits )
+    {
+        physical->result = result;
+        physical->ended = NOW();
+    }
+    spin_unlock(&lock);
+
+    if ( waits )
+        wake(physical->waiting_domain, physical->waiting_vcpu);
 }
 
 int vpci_reset_and_wait(struct vpci_physical *physical, uint32_t methods)
@@ -137,28 +185,30 @@ int vpci_reset_unless_clean(struct vpci_physical *physical, bool may_be_refused)
     int rc = 0;
 
     spin_lock(&lock);
-    if ( physical->phase != IDLE )
-    {
-        physical->stays_away = true;
+    if ( is_busy(physical) )
         rc = wait_for(physical);
-    }
-    else if ( physical->claimed )
-        rc = -EBUSY;
     else if ( has_waited(physical) && physical->result )
     {
         rvpci_reset_state(physical_core(physical), &state);
-        if ( !may_be_refused || state.outcome != RVPCI_OUTCOME_REFUSED )
+        if ( !may_be_refused || physical->lost ||
+             (!physical->error && state.outcome != RVPCI_OUTCOME_REFUSED) )
             rc = physical->result;
     }
     else if ( !physical->clean )
     {
         ask(physical, RVPCI_METHODS_ALL);
-        physical->stays_away = true;
         rc = wait_for(physical);
     }
-    /* Whatever comes of it now, it has had an owner. */
+    if ( rc == -ERESTART )
+        physical->stays_away = true;
+    else if ( rc == -EAGAIN )
+        physical->stays_away = false;
+    /* Whatever comes of it now, it has had an owner, who is not trusted. */
     if ( !rc )
+    {
         physical->clean = false;
+        physical->tainted = true;
+    }
     spin_unlock(&lock);
 
     return rc;
@@ -172,8 +222,11 @@ void vpci_reset_left(pci_sbdf_t sbdf)
         return;
 
     spin_lock(&lock);
+    physical->clean = false;
     if ( physical->phase == IDLE )
         ask(physical, RVPCI_METHODS_ALL);
+    else
+        physical->again = RVPCI_METHODS_ALL;
     spin_unlock(&lock);
 }
 
@@ -186,9 +239,12 @@ void vpci_reset_by_guest(pci_sbdf_t sbdf)
 
     spin_lock(&lock);
     if ( physical->phase == IDLE )
-        ask_for_guest(physical);
-    else
-        physical->again = true;
+    {
+        ask(physical, RVPCI_METHODS_FUNCTION);
+        physical->by_guest = true;
+    }
+    else if ( !physical->again )
+        physical->again = RVPCI_METHODS_FUNCTION;
     spin_unlock(&lock);
 }
 
@@ -207,10 +263,13 @@ bool vpci_hide_until_reset(const struct pci_dev *pdev)
     {
         physical->clean = false;
         physical->stays_away = false;
-        /* Of one that did not survive a reset, the old snapshot is all that can be believed. */
-        physical->lost = physical->lost && physical->pdev == pdev;
-        physical->learnt = physical->lost && physical->learnt;
-        physical->pdev = pdev;
+        if ( physical->pdev != pdev )
+        {
+            /* It is another one. */
+            physical->lost = false;
+            physical->tainted = false;
+            physical->pdev = pdev;
+        }
     }
     spin_unlock(&lock);
 
@@ -228,9 +287,16 @@ bool vpci_stop_hiding(pci_sbdf_t sbdf)
     return hidden;
 }
 
+bool vpci_is_being_reset(pci_sbdf_t sbdf)
+{
+    const struct vpci_physical *physical = vpci_physical(sbdf, false);
+
+    return physical && (physical->phase == RUNNING || physical->claimed);
+}
+
 uint32_t vpci_reset_state(const struct vpci_physical *physical)
 {
-    if ( physical->phase != IDLE )
+    if ( is_busy(physical) )
         return VPCI_FUNCTION_RESETTING;
     if ( physical->lost )
         return VPCI_FUNCTION_LOST;
@@ -241,11 +307,6 @@ uint32_t vpci_reset_state(const struct vpci_physical *physical)
 /*
  * The functions that a reset takes care of
  */
-
-static bool is_busy(const struct vpci_physical *physical)
-{
-    return physical->phase != IDLE || physical->claimed;
-}
 
 static bool is_member(const struct vpci_physical *first,
                       const struct vpci_physical *other)
@@ -330,7 +391,7 @@ static void claim_members(struct vpci_physical *physical, bool claimed)
 
     for ( i = 1; i < physical->nr_members; i++ )
         physical->member[i]->claimed = claimed;
-    vpci_freeze(physical->bridge, claimed);
+    physical->has_bus = claimed;
 }
 
 bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first)
@@ -342,9 +403,12 @@ bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first)
         return false;
 
     pci_iterate_devices(check_member, &behind);
-    physical->has_bus = behind.all;
     if ( behind.all )
+    {
         claim_members(physical, true);
+        physical->has_released = false;
+        vpci_freeze(bridge, true);
+    }
 
     return behind.all;
 }
@@ -353,17 +417,17 @@ void rvpci_host_release_bus(uint32_t bridge, uint32_t first)
 {
     struct vpci_physical *physical = from_library(first);
 
-    if ( !physical )
-        return;
-
-    claim_members(physical, false);
+    vpci_freeze(bridge, false);
+    /* The others stay claimed until they are given back, if this is the end of the reset. */
+    if ( physical )
+        physical->has_released = true;
 }
 
 int32_t rvpci_host_withdraw(uint32_t sbdf)
 {
     struct pci_dev *pdev = pci_get_pdev(NULL, (pci_sbdf_t){ .sbdf = sbdf });
 
-    return pdev ? vpci_withdraw(pdev) : RVPCI_DONE;
+    return pdev && pdev->domain ? vpci_withdraw(pdev) : RVPCI_DONE;
 }
 
 /*
@@ -380,18 +444,6 @@ static void enter(struct vpci_physical *physical, enum vpci_phase phase)
     spin_unlock(&lock);
 }
 
-static void finish(struct vpci_physical *physical, int result)
-{
-    spin_lock(&lock);
-    physical->result = result;
-    physical->phase = IDLE;
-    if ( physical->again )
-        ask_for_guest(physical);
-    spin_unlock(&lock);
-
-    wake(physical);
-}
-
 /* Gives a function back to whoever has it, and says what has become of it. Whether that is done. */
 static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
                    uint32_t outcome)
@@ -403,20 +455,24 @@ static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
                  (pdev->domain == dom_io || member->stays_away);
     int rc;
 
-    if ( pdev && !lost && !clean )
+    if ( pdev && pdev->domain && !lost && !clean )
     {
-        rc = vpci_give_back(pdev, member->hidden);
+        bool hidden = member->hidden;
+
+        /* It may be hidden anew, if another reset has come before. */
+        member->hidden = false;
+        rc = vpci_give_back(pdev, hidden);
+        lost = rc < 0 || rc == RVPCI_AGAIN;
+        if ( lost && hidden )
+            member->hidden = true;
         if ( rc == RVPCI_AGAIN && physical->tries++ < MOST_TRIES )
         {
             physical->due = NOW() + RETRY;
             return false;
         }
-        lost = rc < 0 || rc == RVPCI_AGAIN;
         if ( lost )
             printk(XENLOG_WARNING "%pp: cannot be given back to %pd: %d\n",
                    &member->sbdf, pdev->domain, rc);
-        else
-            member->hidden = false;
         physical->maps = physical->maps || rc == RVPCI_PENDING;
     }
 
@@ -426,14 +482,31 @@ static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
     {
         member->lost = lost;
         member->clean = clean;
+        member->tainted = member->tainted && !ready;
     }
     spin_unlock(&lock);
+
+    if ( member != physical )
+        finish_member(member, lost ? -EIO : 0);
 
     return true;
 }
 
 static void find_members(struct vpci_physical *physical)
 {
+    uint32_t methods;
+
+    /* Its bus is being reset: it is not to be looked at before that is over. */
+    if ( physical->claimed )
+    {
+        physical->due = NOW() + RETRY;
+        return;
+    }
+
+    spin_lock(&lock);
+    methods = physical->methods;
+    spin_unlock(&lock);
+
     physical->has_bus = false;
     physical->maps = false;
     physical->error = 0;
@@ -442,14 +515,13 @@ static void find_members(struct vpci_physical *physical)
     physical->nr_members = 1;
 
     physical->bridge = vpci_bridge_above(physical->sbdf);
-    if ( (physical->methods & RVPCI_METHOD_BUS) &&
-         physical->bridge != RVPCI_NO_SBDF )
+    if ( (methods & RVPCI_METHOD_BUS) && physical->bridge != RVPCI_NO_SBDF )
         pci_iterate_devices(add_member, physical);
 
     enter(physical, LEARNING);
 }
 
-/* Reads a function if the hardware domain has it. What others had is not to be believed any more. */
+/* Reads a function, or sees to it that it was read before. */
 static int learn(struct vpci_physical *physical)
 {
     const struct pci_dev *pdev = pci_get_pdev(NULL, physical->sbdf);
@@ -457,7 +529,7 @@ static int learn(struct vpci_physical *physical)
 
     if ( !pdev )
         rc = -ENODEV;
-    else if ( is_hardware_domain(pdev->domain) && !physical->lost )
+    else if ( vpci_is_credible(physical, pdev) )
         rc = vpci_learn(physical, pdev);
     else if ( !physical->learnt )
         rc = -ENODATA;
@@ -495,6 +567,7 @@ static void learn_next(struct vpci_physical *physical)
 static void step(struct vpci_physical *physical)
 {
     struct rvpci_physical *core[MAX_MEMBERS];
+    struct rvpci_reset_state state;
     uint64_t due = 0;
     unsigned int i;
 
@@ -503,9 +576,23 @@ static void step(struct vpci_physical *physical)
 
     if ( rvpci_reset_step(core, physical->nr_members, microseconds(),
                           &due) == RVPCI_AGAIN )
+    {
         physical->due = due * 1000;
-    else
-        enter(physical, GIVING_BACK);
+        if ( physical->has_released )
+            claim_members(physical, false);
+        physical->has_released = false;
+        return;
+    }
+
+    rvpci_reset_state(physical_core(physical), &state);
+    if ( state.outcome == RVPCI_OUTCOME_READY )
+    {
+        /* Who asked while it went on was served as well. */
+        spin_lock(&lock);
+        physical->again = 0;
+        spin_unlock(&lock);
+    }
+    enter(physical, GIVING_BACK);
 }
 
 static void give_back_next(struct vpci_physical *physical)
