@@ -150,6 +150,46 @@
 #define RVPCI_QUIRK_DENY (1 << 15)
 
 /**
+ * `rvpci_quirk.says`: flags.
+ */
+#define RVPCI_SAYS_FLAGS 0
+
+/**
+ * `rvpci_quirk.says`: milliseconds from D3hot to D0 and back.
+ */
+#define RVPCI_SAYS_D3HOT_DELAY 1
+
+/**
+ * `rvpci_quirk.says`: milliseconds after a bus reset.
+ */
+#define RVPCI_SAYS_D3COLD_DELAY 3
+
+/**
+ * `rvpci_quirk.says`: bytes of vital product data.
+ */
+#define RVPCI_SAYS_VPD_LENGTH 4
+
+/**
+ * `rvpci_quirk.says`: the number of a sequence that resets the device.
+ */
+#define RVPCI_SAYS_SEQUENCE 5
+
+/**
+ * `rvpci_quirk.says`: the methods of a reset, in their order.
+ */
+#define RVPCI_SAYS_ORDER 6
+
+/**
+ * The most functions that one reset has: those of one device.
+ */
+#define RVPCI_MEMBERS 8
+
+/**
+ * `rvpci_reset_state.reason`: none.
+ */
+#define RVPCI_REASON_NONE 0
+
+/**
  * A method of reset: the device's own sequence.
  */
 #define RVPCI_METHOD_DEVICE 1
@@ -890,8 +930,7 @@ struct rvpci_quirk {
    */
   uint8_t revision_last;
   /**
-   * What the row says: 0 flags, 1 a delay after D3hot, 2 one for every device, 3 a delay after power or a bus reset, 4
-   * a length of vital product data, 5 a sequence, 6 an order.
+   * What the row says, `RVPCI_SAYS_*`.
    */
   uint8_t says;
   /**
@@ -1446,7 +1485,7 @@ void rvpci_physical_init(struct rvpci_physical *physical);
  *
  * Work: at most 310 configuration reads.
  * Returns 0; -ENODEV if it does not answer, -EOPNOTSUPP for a bridge or an unknown header, -E2BIG if it has more
- * capabilities than there is room for. After an error it has no snapshot.
+ * capabilities than there is room for: then it has no snapshot; -EBUSY while it is being reset: then nothing was done.
  *
  * # Safety
  *
@@ -1457,7 +1496,7 @@ int32_t rvpci_physical_learn(struct rvpci_physical *physical,
 
 /**
  * Looks up what is known of the function's kind, by the library's tables and by `count` rows of the toolstack, which
- * have passed `rvpci_quirk_check`. `d3hot_ms` is the longest that `rvpci_d3hot_delay` said of any device of the machine.
+ * have passed `rvpci_quirk_check`. Nothing changes while it is being reset. `d3hot_ms` is the longest that `rvpci_d3hot_delay` said of any device of the machine.
  *
  * Work: one look at each row given, and two binary searches.
  *
@@ -1540,11 +1579,11 @@ int32_t rvpci_reset_start(struct rvpci_physical *physical,
 
 /**
  * Does what is due of a reset. `members` are the function that it is of, and behind it those that share its bus, at most
- * eight together: the same in each step, all learnt or of no use. The next step is due at `*due`, which may be now.
+ * `RVPCI_MEMBERS` together: the same in each step, all learnt or of no use. The next step is due at `*due`, which may be now.
  *
  * Work: at most 80 accesses to configuration space or memory and, for each member, one call of each other
  * `rvpci_host_*` function of resets; 5,000 instructions beside these.
- * Returns `RVPCI_AGAIN`, or `RVPCI_DONE` when it is over: see `rvpci_reset_state`.
+ * Returns `RVPCI_AGAIN`, or `RVPCI_DONE` when it is over: see `rvpci_reset_state`; -EINVAL for no member or too many.
  *
  * # Safety
  *
@@ -1600,7 +1639,8 @@ int32_t rvpci_device_withdraw(struct rvpci_domain *domain,
  * but that its BARs are where they were. What was refused stays counted.
  *
  * Lock: exclusive. Work: as `rvpci_device_attach`.
- * Returns what that returns. After an error the device stays withdrawn.
+ * Returns what that returns, and -EINVAL for another device's `info`, or one that is not withdrawn or has pages in the p2m. After an error the device
+ * stays as it was.
  *
  * # Safety
  *

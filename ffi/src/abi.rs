@@ -74,6 +74,23 @@ pub const RVPCI_TRAIT_AMD_IOMMU: u32 = 128;
 /// `rvpci_physical_flags`: the device is not to be given to anyone who is not trusted.
 pub const RVPCI_QUIRK_DENY: u32 = 1 << 15;
 
+/// `rvpci_quirk.says`: flags.
+pub const RVPCI_SAYS_FLAGS: u8 = 0;
+/// `rvpci_quirk.says`: milliseconds from D3hot to D0 and back.
+pub const RVPCI_SAYS_D3HOT_DELAY: u8 = 1;
+/// `rvpci_quirk.says`: milliseconds after a bus reset.
+pub const RVPCI_SAYS_D3COLD_DELAY: u8 = 3;
+/// `rvpci_quirk.says`: bytes of vital product data.
+pub const RVPCI_SAYS_VPD_LENGTH: u8 = 4;
+/// `rvpci_quirk.says`: the number of a sequence that resets the device.
+pub const RVPCI_SAYS_SEQUENCE: u8 = 5;
+/// `rvpci_quirk.says`: the methods of a reset, in their order.
+pub const RVPCI_SAYS_ORDER: u8 = 6;
+/// The most functions that one reset has: those of one device.
+pub const RVPCI_MEMBERS: u32 = 8;
+/// `rvpci_reset_state.reason`: none.
+pub const RVPCI_REASON_NONE: u32 = 0;
+
 /// A method of reset: the device's own sequence.
 pub const RVPCI_METHOD_DEVICE: u32 = 1;
 /// A method of reset: Function Level Reset.
@@ -290,8 +307,7 @@ pub struct rvpci_quirk {
     pub revision_first: u8,
     /// The highest.
     pub revision_last: u8,
-    /// What the row says: 0 flags, 1 a delay after D3hot, 2 one for every device, 3 a delay after power or a bus reset, 4
-    /// a length of vital product data, 5 a sequence, 6 an order.
+    /// What the row says, `RVPCI_SAYS_*`.
     pub says: u8,
     /// Must be 0.
     pub zero: u8,

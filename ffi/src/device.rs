@@ -229,6 +229,18 @@ pub(crate) fn view(info: &rvpci_device_info) -> Option<View> {
     }
 }
 
+/// Whether `info` is about this device, as it was attached.
+///
+/// # Safety
+///
+/// `device` is a device.
+#[cfg(feature = "reset")]
+pub(crate) unsafe fn is_of(device: *const rvpci_device, info: &rvpci_device_info, view: View) -> bool {
+    // SAFETY: the caller promises it.
+    let header = unsafe { &*device };
+    header.guest == info.guest && header.state.sbdf() == Sbdf(info.sbdf) && header.state.view() == view
+}
+
 /// What is to be attached, as the engine takes it.
 ///
 /// # Safety
@@ -253,7 +265,7 @@ pub(crate) unsafe fn to_info(info: &rvpci_device_info, view: View) -> Info<'_> {
 pub(crate) unsafe fn is_refused(info: &rvpci_device_info) -> bool {
     // SAFETY: the caller promises it.
     let physical = unsafe { info.physical.as_ref() };
-    !is_trusted(info) && physical.is_some_and(crate::physical::is_denied)
+    info.view == RVPCI_VIEW_GUEST && !is_trusted(info) && physical.is_some_and(crate::physical::is_denied)
 }
 
 #[cfg(not(feature = "reset"))]

@@ -10,8 +10,8 @@ use quirks::table::{Identity, RawRow, Row, Traits};
 use quirks::{Flags, Methods, Quirks};
 
 use crate::abi::{
-    E2BIG, EINVAL, ENODEV, EOPNOTSUPP, Errno, RVPCI_QUIRK_DENY, RVPCI_TRAIT_AMD_IOMMU, RVPCI_TRAIT_ROOT_BUS,
-    RVPCI_TRAIT_VIRTUAL, rvpci_physical_info, rvpci_quirk, rvpci_region,
+    E2BIG, EBUSY, EINVAL, ENODEV, EOPNOTSUPP, Errno, RVPCI_QUIRK_DENY, RVPCI_TRAIT_AMD_IOMMU,
+    RVPCI_TRAIT_ROOT_BUS, RVPCI_TRAIT_VIRTUAL, rvpci_physical_info, rvpci_quirk, rvpci_region,
 };
 use crate::host::Machine;
 
@@ -98,7 +98,7 @@ impl ConfigReader for Config {
 ///
 /// Work: at most 310 configuration reads.
 /// Returns 0; -ENODEV if it does not answer, -EOPNOTSUPP for a bridge or an unknown header, -E2BIG if it has more
-/// capabilities than there is room for. After an error it has no snapshot.
+/// capabilities than there is room for: then it has no snapshot; -EBUSY while it is being reset: then nothing was done.
 ///
 /// # Safety
 ///
@@ -112,16 +112,24 @@ pub unsafe extern "C" fn rvpci_physical_learn(
     let physical = unsafe { &mut *physical };
     // SAFETY: the caller promises that it can be read.
     let info = unsafe { &*info };
+    if physical.kept.running {
+        return -EBUSY;
+    }
     // SAFETY: the caller promises that it can be read, if it is not NULL.
-    let ids = unsafe { info.vf.as_ref() }.map(|vf| vf.ids);
-    let (sbdf, traits) = (Sbdf(info.sbdf), Traits::from_bits_truncate(info.traits as u16)); // CAST: 10 bits.
+    let vf = unsafe { info.vf.as_ref() };
+    let ids = vf.map(|vf| vf.ids);
+    let sbdf = Sbdf(info.sbdf);
+    let mut traits = Traits::from_bits_truncate(info.traits as u16); // CAST: 10 bits.
+    traits.set(Traits::VIRTUAL, vf.is_some());
+    let mut bars = info.bar.map(|bar| Region { address: bar.address, size: bar.size });
+    if let Some(vf) = vf {
+        for (bar, (address, size)) in bars.iter_mut().zip(vf.address.iter().zip(&vf.size)) {
+            *bar = Region { address: *address, size: *size };
+        }
+    }
     physical.kept.identity = Identity::read(&Config { sbdf, ids }, sbdf, traits);
     physical.kept.quirks = quirks::table::find(&physical.kept.identity, &[]);
-    let subject = Subject {
-        sbdf,
-        virtual_function: traits.contains(Traits::VIRTUAL),
-        bars: info.bar.map(|bar| Region { address: bar.address, size: bar.size }),
-    };
+    let subject = Subject { sbdf, virtual_function: vf.is_some(), bars };
     physical.snapshot.take(&Machine, &subject, &physical.kept.quirks).err().map_or(0, Errno::errno)
 }
 
@@ -136,7 +144,7 @@ impl Errno for SnapshotError {
 }
 
 /// Looks up what is known of the function's kind, by the library's tables and by `count` rows of the toolstack, which
-/// have passed `rvpci_quirk_check`. `d3hot_ms` is the longest that `rvpci_d3hot_delay` said of any device of the machine.
+/// have passed `rvpci_quirk_check`. Nothing changes while it is being reset. `d3hot_ms` is the longest that `rvpci_d3hot_delay` said of any device of the machine.
 ///
 /// Work: one look at each row given, and two binary searches.
 ///
@@ -152,6 +160,9 @@ pub unsafe extern "C" fn rvpci_physical_quirks(
 ) {
     // SAFETY: the caller promises a physical function for itself alone.
     let physical = unsafe { &mut *physical };
+    if physical.kept.running {
+        return;
+    }
     let of = physical.kept.identity;
     let mut all = quirks::table::find(&of, &[]);
     if let Some(ms) = u16::try_from(d3hot_ms).ok().filter(|ms| *ms != 0) {

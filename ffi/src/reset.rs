@@ -10,9 +10,9 @@ use quirks::reset::{MEMBERS, Member, Next, Outcome, Reason, Request, Reset, Time
 
 use crate::abi::{
     EAGAIN, EBUSY, EINTR, EINVAL, EIO, ENODATA, ENODEV, EOPNOTSUPP, ETIMEDOUT, RVPCI_AGAIN, RVPCI_DONE,
-    RVPCI_METHOD_BUS, RVPCI_METHODS_ALL, RVPCI_METHODS_FUNCTION, RVPCI_NO_SBDF, RVPCI_OUTCOME_NEVER,
-    RVPCI_OUTCOME_QUARANTINED, RVPCI_OUTCOME_READY, RVPCI_OUTCOME_REFUSED, RVPCI_OUTCOME_RUNNING,
-    rvpci_reset_state,
+    RVPCI_MEMBERS, RVPCI_METHOD_BUS, RVPCI_METHODS_ALL, RVPCI_METHODS_FUNCTION, RVPCI_NO_SBDF,
+    RVPCI_OUTCOME_NEVER, RVPCI_OUTCOME_QUARANTINED, RVPCI_OUTCOME_READY, RVPCI_OUTCOME_REFUSED,
+    RVPCI_OUTCOME_RUNNING, rvpci_reset_state,
 };
 use crate::host::Machine;
 use crate::physical::rvpci_physical;
@@ -54,11 +54,11 @@ pub unsafe extern "C" fn rvpci_reset_start(
 }
 
 /// Does what is due of a reset. `members` are the function that it is of, and behind it those that share its bus, at most
-/// eight together: the same in each step, all learnt or of no use. The next step is due at `*due`, which may be now.
+/// `RVPCI_MEMBERS` together: the same in each step, all learnt or of no use. The next step is due at `*due`, which may be now.
 ///
 /// Work: at most 80 accesses to configuration space or memory and, for each member, one call of each other
 /// `rvpci_host_*` function of resets; 5,000 instructions beside these.
-/// Returns `RVPCI_AGAIN`, or `RVPCI_DONE` when it is over: see `rvpci_reset_state`.
+/// Returns `RVPCI_AGAIN`, or `RVPCI_DONE` when it is over: see `rvpci_reset_state`; -EINVAL for no member or too many.
 ///
 /// # Safety
 ///
@@ -70,17 +70,20 @@ pub unsafe extern "C" fn rvpci_reset_step(
     now: u64,
     due: *mut u64,
 ) -> i32 {
-    let count = (count as usize).min(MEMBERS + 1); // CAST: widening. One more than is allowed is seen to be too many.
+    if !(1..=RVPCI_MEMBERS).contains(&count) {
+        return -EINVAL;
+    }
+    let count = count as usize; // CAST: widening.
     // SAFETY: the caller promises so many.
     let members = unsafe { slice::from_raw_parts(members, count) };
-    let Some(&first) = members.first() else { return RVPCI_DONE };
+    let Some(&first) = members.first() else { return -EINVAL };
     // SAFETY: it is a physical function for this call alone.
     let rvpci_physical { kept, snapshot } = unsafe { &mut *first };
     if !kept.running {
         return RVPCI_DONE;
     }
     let head = Member { snapshot, quirks: &kept.quirks };
-    let mut all = [head; MEMBERS + 1];
+    let mut all = [head; MEMBERS];
     for (to, from) in all.iter_mut().zip(members).skip(1) {
         // SAFETY: likewise for each, none of which is the first.
         *to = unsafe { &**from }.member();
@@ -169,6 +172,7 @@ const fn errno(reason: Reason) -> i32 {
     }
 }
 
+const_assert_eq!(RVPCI_MEMBERS as usize, MEMBERS);
 const_assert_eq!(RVPCI_METHOD_BUS, Methods::BUS.bits());
 const_assert_eq!(RVPCI_METHODS_FUNCTION, Methods::FUNCTION.bits());
 const_assert_eq!(RVPCI_METHODS_ALL, Methods::all().bits());

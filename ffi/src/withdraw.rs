@@ -2,7 +2,7 @@
 
 use vpci::{AttachError, Progress, Written};
 
-use crate::abi::{EPERM, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_PENDING, rvpci_device_info};
+use crate::abi::{EINVAL, EPERM, Errno, RVPCI_AGAIN, RVPCI_DONE, RVPCI_PENDING, rvpci_device_info};
 use crate::device::{self, Others, rvpci_device};
 use crate::domain::rvpci_domain;
 use crate::known::{guard, is_trusted};
@@ -31,7 +31,8 @@ pub unsafe extern "C" fn rvpci_device_withdraw(domain: *mut rvpci_domain, device
 /// but that its BARs are where they were. What was refused stays counted.
 ///
 /// Lock: exclusive. Work: as `rvpci_device_attach`.
-/// Returns what that returns. After an error the device stays withdrawn.
+/// Returns what that returns, and -EINVAL for another device's `info`, or one that is not withdrawn or has pages in the p2m. After an error the device
+/// stays as it was.
 ///
 /// # Safety
 ///
@@ -45,6 +46,10 @@ pub unsafe extern "C" fn rvpci_device_reattach(
     // SAFETY: the caller promises that it can be read.
     let info = unsafe { &*info };
     let Some(view) = device::view(info) else { return AttachError::Unsupported.errno() };
+    // SAFETY: the caller promises a device.
+    if !unsafe { device::is_of(device, info, view) } {
+        return -EINVAL;
+    }
     // SAFETY: the caller promises it.
     if unsafe { device::is_refused(info) } {
         return -EPERM;
@@ -56,6 +61,9 @@ pub unsafe extern "C" fn rvpci_device_reattach(
     let known = unsafe { device::known_as(device) };
     // SAFETY: likewise.
     let (mut function, xen) = unsafe { device::open(device) };
+    if !function.is_away() {
+        return -EINVAL;
+    }
     let written = match function.reattach(&xen, &mut info) {
         Ok(Written::Pending) => RVPCI_PENDING,
         Ok(_) => RVPCI_DONE,

@@ -97,6 +97,11 @@ impl State {
         Sbdf(self.sbdf)
     }
 
+    /// Whose view of it this is.
+    pub fn view(&self) -> View {
+        self.view
+    }
+
     /// Its BARs 0 to 5 and, last, its expansion ROM.
     pub fn bars(&self) -> &[Bar; 7] {
         &self.bars

@@ -29,14 +29,19 @@ impl Function<'_> {
         if self.step(host, siblings) == Progress::Again {
             return Progress::Again;
         }
-        if self.state.bars.iter().all(|bar| bar.presence == Presence::Absent) {
+        if self.is_away() {
             return Progress::Done;
         }
         self.retarget(false, false);
         Progress::Again
     }
 
-    /// Gives a withdrawn function, whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
+    /// Whether it is withdrawn, and no page of it is in the p2m.
+    pub fn is_away(&self) -> bool {
+        self.is_withdrawn() && self.state.bars.iter().all(|bar| bar.presence == Presence::Absent)
+    }
+
+    /// Gives a function that [is away](Self::is_away), and whose device was reset, back to its domain, as [`attach`](Self::attach) does. A guest
     /// has its BARs where it had them, and can have it reset if it could before: `info` is told so. What was refused stays
     /// counted.
     ///

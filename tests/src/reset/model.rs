@@ -106,6 +106,11 @@ impl Model {
         number
     }
 
+    /// How many functions there are.
+    pub fn functions(&self) -> usize {
+        self.world.borrow().places.len()
+    }
+
     /// A function.
     pub fn place(&self, number: usize) -> RefMut<'_, Place> {
         RefMut::map(self.world.borrow_mut(), |world| &mut world.places[number])
@@ -211,6 +216,54 @@ impl Model {
     /// The accesses since this was last asked.
     pub fn take_accesses(&self) -> u32 {
         std::mem::take(&mut self.world.borrow_mut().accesses)
+    }
+
+    /// Claims a function.
+    pub fn claim_function(&self, sbdf: Sbdf) -> bool {
+        let mut world = self.world.borrow_mut();
+        world.call();
+        !world.bus_claimed && world.claimed.insert(sbdf.0)
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    ///
+    /// If it was not claimed.
+    pub fn release_function(&self, sbdf: Sbdf) {
+        let mut world = self.world.borrow_mut();
+        world.call();
+        assert!(world.claimed.remove(&sbdf.0), "{sbdf} is not claimed");
+    }
+
+    /// Claims the bus below `bridge` for a reset of these functions.
+    ///
+    /// # Panics
+    ///
+    /// If it is another bridge.
+    pub fn claim_bus(&self, bridge: Sbdf, members: &[Sbdf]) -> bool {
+        let mut world = self.world.borrow_mut();
+        world.call();
+        assert_eq!(bridge, BRIDGE);
+        let free = world.places.iter().all(|place| {
+            let claimed = world.claimed.contains(&place.sbdf.0) && members.first() != Some(&place.sbdf);
+            !claimed && (members.contains(&place.sbdf) || !place.used)
+        });
+        let ok = free && !world.bus_claimed;
+        world.bus_claimed |= ok;
+        ok
+    }
+
+    /// Ends it.
+    ///
+    /// # Panics
+    ///
+    /// If it was not claimed.
+    pub fn release_bus(&self, bridge: Sbdf) {
+        let mut world = self.world.borrow_mut();
+        world.call();
+        assert_eq!(bridge, BRIDGE);
+        assert!(std::mem::take(&mut world.bus_claimed), "the bus is not claimed");
     }
 
     /// Steps `reset` on time until it is done.
@@ -415,32 +468,19 @@ impl Platform for Model {
     }
 
     fn claim(&self, scope: Scope<'_>) -> bool {
-        let mut world = self.world.borrow_mut();
-        world.call();
         match scope {
-            Scope::Function(sbdf) => !world.bus_claimed && world.claimed.insert(sbdf.0),
+            Scope::Function(sbdf) => self.claim_function(sbdf),
             Scope::Bus { bridge, members } => {
-                assert_eq!(bridge, BRIDGE);
-                let first = members.first().map(|member| member.snapshot.sbdf());
-                let is_member =
-                    |place: &Place| members.iter().any(|member| member.snapshot.sbdf() == place.sbdf);
-                let free = world.places.iter().all(|place| {
-                    let claimed = world.claimed.contains(&place.sbdf.0) && first != Some(place.sbdf);
-                    !claimed && (is_member(place) || !place.used)
-                });
-                let ok = free && !world.bus_claimed;
-                world.bus_claimed |= ok;
-                ok
+                let members: Vec<_> = members.iter().map(|member| member.snapshot.sbdf()).collect();
+                self.claim_bus(bridge, &members)
             }
         }
     }
 
     fn release(&self, scope: Scope<'_>) {
-        let mut world = self.world.borrow_mut();
-        world.call();
         match scope {
-            Scope::Function(sbdf) => assert!(world.claimed.remove(&sbdf.0), "{sbdf} is not claimed"),
-            Scope::Bus { .. } => assert!(std::mem::take(&mut world.bus_claimed), "the bus is not claimed"),
+            Scope::Function(sbdf) => self.release_function(sbdf),
+            Scope::Bus { bridge, .. } => self.release_bus(bridge),
         }
     }
 }
