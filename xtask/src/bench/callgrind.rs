@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 /// The instructions between two dumps of the program's own.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Phase {
-    /// A figure and the loop that made the accesses, or a loop alone.
+    /// A figure and the loop that made the accesses, or a loop alone; or a figure of which each phase is one call.
     name: String,
     instructions: u64,
 }
@@ -63,6 +63,17 @@ pub(super) fn per_access(phases: &[Phase], accesses: u64) -> Result<BTreeMap<Str
     Ok(figures)
 }
 
+/// The most instructions that a call took, by figure.
+pub(super) fn most(phases: &[Phase]) -> Result<BTreeMap<&str, u64>> {
+    let mut figures = BTreeMap::new();
+    for Phase { name, instructions } in phases {
+        ensure!(*instructions != 0, "callgrind counted nothing of {name}");
+        let most = figures.entry(name.as_str()).or_insert(0);
+        *most = (*instructions).max(*most);
+    }
+    Ok(figures)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +103,16 @@ mod tests {
         let figures = per_access(&phases, 100).unwrap();
         let expected = [("f", 2.5), ("f_worst", 3.0), ("g", 1.5)].map(|(key, each)| (key.to_owned(), each));
         assert_eq!(figures, expected.into());
+    }
+
+    #[test]
+    fn of_calls_the_largest_counts() {
+        let phase = |name: &str, instructions| Phase { name: name.to_owned(), instructions };
+        let mut phases = vec![phase("f", 7), phase("g", 5), phase("f", 9), phase("f", 8)];
+        assert_eq!(most(&phases).unwrap(), [("f", 9), ("g", 5)].into());
+        // A function that callgrind was not told of would be below each limit.
+        phases.push(phase("f", 0));
+        assert!(most(&phases).unwrap_err().to_string().contains("nothing of f"));
     }
 
     #[test]

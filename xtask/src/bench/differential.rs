@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.q35 {
         return q35::run(args.accesses, args.seed, args.json);
     }
-    let program = Program::build("differential", &[])?;
+    let program = Program::build("differential", Some(&[]))?;
     let start = args.seed.to_string();
     let compare = |accesses: u64, plant: Option<&str>| {
         let accesses = accesses.to_string();

@@ -16,12 +16,33 @@ const APART: f64 = 2.0;
 const FLAT: f64 = 1.10;
 /// The most bytes for a device, MSI-X vectors aside.
 const DEVICE: f64 = 4096.0;
+/// The most instructions of a step of a reset, without what it calls of the host, as `rvpci_reset_step` says.
+const STEP: f64 = 5000.0;
+/// Likewise, to learn what a device is: a usual one, and one with the longest capability lists there is room for.
+const LEARN_TYPICAL: f64 = 5000.0;
+const LEARN_LONGEST: f64 = 20_000.0;
+/// The most bytes for a physical function.
+const PHYSICAL: f64 = 3072.0;
 /// The most bytes of code.
 const TEXT: f64 = 21_500.0;
 
 const REGISTERS: [u32; 3] = [8, 64, 512];
 const FUNCTIONS: [u32; 3] = [1, 32, 256];
 const BUSES: [u32; 3] = [64, 128, 256];
+
+/// Resets, how they are done and how they fail: in a key, and in the table.
+const RESETS: [(&str, &str); 10] = [
+    ("device", "a step of a reset by a device's own sequence"),
+    ("flr", "  by Function Level Reset"),
+    ("advanced_flr", "  by Advanced Features"),
+    ("power", "  by D3hot and back"),
+    ("bus", "  of the bus of eight functions"),
+    ("crowded_port", "  of that bus, below a port with 48 capabilities"),
+    ("gone", "  while the device is pulled"),
+    ("not_ready", "  after which it does not get ready"),
+    ("layout", "  after which it is another"),
+    ("failed", "  in which its sequence, link, BAR or bridge fails"),
+];
 
 /// Instructions for one access, or bytes.
 pub(super) struct Figures(BTreeMap<String, Option<f64>>);
@@ -37,10 +58,10 @@ impl Figures {
         Self(instructions.into_iter().map(|(key, figure)| (key, Some(figure))).collect())
     }
 
-    /// Adds a number of bytes; `None` if it is not known.
-    #[expect(clippy::cast_precision_loss, reason = "sizes of a device and of code")]
-    pub(super) fn set(&mut self, key: &str, bytes: Option<u64>) {
-        self.0.insert(key.to_owned(), bytes.map(|bytes| bytes as f64));
+    /// Adds a number of bytes or instructions; `None` if it is not known.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    pub(super) fn set(&mut self, key: &str, number: Option<u64>) {
+        self.0.insert(key.to_owned(), number.map(|number| number as f64));
     }
 
     fn get(&self, key: &str) -> Option<f64> {
@@ -70,7 +91,11 @@ impl Figures {
         limits.extend(keys.iter().map(|key| self.ecam(key)));
         let keys: Vec<_> = BUSES.iter().map(|count| format!("decode_{count}")).collect();
         limits.push(self.flat("decode", &keys));
+        limits.extend(RESETS.map(|(key, _)| self.at_most(&format!("reset_step_{key}"), STEP)));
+        limits.push(self.at_most("learn_typical", LEARN_TYPICAL));
+        limits.push(self.at_most("learn_longest", LEARN_LONGEST));
         limits.push(self.at_most("bytes_per_device", DEVICE));
+        limits.push(self.at_most("bytes_per_physical", PHYSICAL));
         limits.push(self.at_most("text", TEXT));
         limits
     }
@@ -157,8 +182,15 @@ impl fmt::Display for Figures {
             "c_absent_read4",
         ));
         writeln!(f, "{}", ui::table(&["instructions", "ours", "Xen's, lookup free", "times"], rows))?;
+        let row = |what: &str, key: &str| vec![what.to_owned(), shown(self.get(key))];
+        let mut rows = RESETS.map(|(key, what)| row(what, &format!("reset_step_{key}"))).to_vec();
+        rows.push(row("learning what a usual device is", "learn_typical"));
+        rows.push(row("  one with the longest lists that there is room for", "learn_longest"));
+        let head = ["instructions at most, without the host's", "ours"];
+        writeln!(f, "{}", ui::table(&head, rows))?;
         let mut rows = vec![
             self.beside("a device without MSI-X", "bytes_per_device", ""),
+            self.beside("what is known of a physical function", "bytes_per_physical", ""),
             self.beside("code, the hardware domain's view", "text", "c_text"),
             self.beside("code, guests as well", "whole_text", ""),
         ];
@@ -192,7 +224,13 @@ mod tests {
         for count in BUSES {
             figures.set(&format!("decode_{count}"), Some(14));
         }
+        for (key, _) in RESETS {
+            figures.set(&format!("reset_step_{key}"), Some(5000));
+        }
+        figures.set("learn_typical", Some(5000));
+        figures.set("learn_longest", Some(20_000));
         figures.set("bytes_per_device", Some(4096));
+        figures.set("bytes_per_physical", Some(3072));
         figures.set("text", Some(21_500));
         figures
     }
@@ -216,7 +254,12 @@ mod tests {
             ("lookup_256", 27, "lookup grows from 24 to 24 to 27, and may by 10 %"),
             ("decode_256", 15, "decode_256, 2 and lookup_32 are 41, and may be 40"),
             ("decode_128", 16, "decode grows from 14 to 16 to 14, and may by 10 %"),
+            ("reset_step_device", 5001, "reset_step_device is 5001, and may be 5000"),
+            ("reset_step_failed", 5001, "reset_step_failed is 5001, and may be 5000"),
+            ("learn_typical", 5001, "learn_typical is 5001, and may be 5000"),
+            ("learn_longest", 20_001, "learn_longest is 20001, and may be 20000"),
             ("bytes_per_device", 4097, "bytes_per_device is 4097, and may be 4096"),
+            ("bytes_per_physical", 3073, "bytes_per_physical is 3073, and may be 3072"),
             ("text", 21_501, "text is 21501, and may be 21500"),
         ] {
             let mut figures = good();
@@ -227,7 +270,17 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_not_there_holds_no_limit() {
-        for key in ["read4_8", "write4_512", "lookup_1", "decode_64", "bytes_per_device", "text"] {
+        for key in [
+            "read4_8",
+            "write4_512",
+            "lookup_1",
+            "decode_64",
+            "reset_step_bus",
+            "learn_longest",
+            "bytes_per_device",
+            "bytes_per_physical",
+            "text",
+        ] {
             let mut figures = good();
             figures.set(key, None);
             assert!(!missed(&figures).is_empty(), "{key}");

@@ -24,15 +24,19 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// Where the library is entered for a reset, and what it leaves it for.
+const RESETS: &[&str] = &["rvpci_reset_step", "rvpci_physical_learn", "rvpci_host_*", "memset", "memcpy"];
+
 /// `cargo xtask bench`.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let program = Program::build("bench", &["-DNDEBUG"])?;
+    let program = Program::build("bench", Some(&["-DNDEBUG"]))?;
     ui::say("counting instructions under callgrind");
-    let (printed, dumps) = program.callgrind()?;
+    let (printed, dumps) = program.callgrind(&[])?;
     let printed = program::figures(&printed)?;
     let accesses = *printed.get("accesses").context("the program does not say how many accesses it made")?;
     let mut figures = Figures::new(callgrind::per_access(&callgrind::parse(&dumps)?, accesses)?);
     figures.set("bytes_per_device", printed.get("bytes_per_device").copied());
+    count_resets(&mut figures)?;
     figures.set("text", Some(text::of_object(&library::build(Extent::Hardware)?)?));
     figures.set("whole_text", Some(text::of_object(program.library())?));
     figures.set("c_text", Some(text::of_xen()?));
@@ -52,5 +56,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.json {
         println!("All {} limits hold.", limits.len());
     }
+    Ok(())
+}
+
+/// The instructions of a step of a reset and of learning what a function is, the most of each kind.
+fn count_resets(figures: &mut Figures) -> Result<()> {
+    let program = Program::build("reset", None)?;
+    ui::say("counting instructions of resets under callgrind");
+    let (printed, dumps) = program.callgrind(RESETS)?;
+    for (key, most) in callgrind::most(&callgrind::parse(&dumps)?)? {
+        figures.set(key, Some(most));
+    }
+    figures.set("bytes_per_physical", program::figures(&printed)?.get("bytes_per_physical").copied());
     Ok(())
 }

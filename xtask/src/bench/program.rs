@@ -1,4 +1,4 @@
-//! A C program with both in it: Xen's `vpci.c`, compiled for the host, and the object that Xen links.
+//! A C program with the object that Xen links in it, and for a comparison Xen's `vpci.c`, compiled for the host.
 
 use std::{
     collections::BTreeMap,
@@ -30,20 +30,23 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Builds `NAME.c` with the library, and Xen's code with `flags`.
-    pub(super) fn build(name: &str, flags: &[&str]) -> Result<Self> {
+    /// Builds `NAME.c` with the library, and with Xen's code if there are `flags` for it.
+    pub(super) fn build(name: &str, flags: Option<&[&str]>) -> Result<Self> {
         packages::install(&["gcc", "libc6-dev", "valgrind", "xz-utils"])?;
         let library = library::build(library::Extent::Whole)?;
         let directory = run::directory(run::target().join("bench").join(name))?;
-        unpack(&directory)?;
-        ui::say(format!("compiling {name}.c and Xen's vpci.c"));
         let own = run::workspace().join("xtask/src/bench");
         let gcc = || {
             let mut gcc = Command::new("gcc");
             gcc.current_dir(&directory).args(FLAGS).arg("-I").arg(&directory).arg("-I").arg(&own);
             gcc
         };
-        run::output(gcc().args(flags).args(["-include", "emul.h", "-c", "vpci.c", "-o", "vpci.o"]))?;
+        if let Some(flags) = flags {
+            unpack(&directory)?;
+            ui::say("compiling Xen's vpci.c");
+            run::output(gcc().args(flags).args(["-include", "emul.h", "-c", "vpci.c", "-o", "vpci.o"]))?;
+        }
+        ui::say(format!("compiling {name}.c"));
         let path = directory.join(name);
         let warnings = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"];
         run::output(
@@ -55,7 +58,7 @@ impl Program {
                 .arg(&path)
                 .arg(own.join(format!("{name}.c")))
                 .arg(own.join("unused.c"))
-                .arg("vpci.o")
+                .args(flags.map(|_| "vpci.o"))
                 .arg(&library),
         )?;
         Ok(Self { directory, path, library })
@@ -71,12 +74,15 @@ impl Program {
         run::output(Command::new(&self.path).args(args))
     }
 
-    /// Runs it under callgrind and returns what it printed, and the dumps.
-    pub(super) fn callgrind(&self) -> Result<(String, String)> {
+    /// Runs it under callgrind, which collects in the functions that match a pattern of `collected` or, if it is empty, in
+    /// all, and returns what it printed, and the dumps. In what a collected function calls it does not collect if
+    /// that matches as well.
+    pub(super) fn callgrind(&self, collected: &[&str]) -> Result<(String, String)> {
         let file = self.directory.join("callgrind.out");
         let _ = fs::remove_file(&file);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--quiet", "--tool=callgrind", "--combine-dumps=yes"]);
+        valgrind.args(collected.iter().map(|pattern| format!("--toggle-collect={pattern}")));
         valgrind.arg(format!("--callgrind-out-file={}", file.display())).arg(&self.path);
         let printed = run::output(&mut valgrind)?;
         let dumps = fs::read_to_string(&file).with_context(|| format!("no {}", file.display()))?;

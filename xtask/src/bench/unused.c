@@ -96,37 +96,40 @@ void rvpci_host_mmio_write(void *device, uint32_t slot, uint64_t mfn, uint32_t o
     abort();
 }
 
-uint32_t rvpci_host_memory_read(uint32_t sbdf, uint64_t address)
+/* A program that resets has its own of these. */
+#define UNLESS_DEFINED __attribute__((__weak__))
+
+UNLESS_DEFINED uint32_t rvpci_host_memory_read(uint32_t sbdf, uint64_t address)
 {
     abort();
 }
 
-void rvpci_host_memory_write(uint32_t sbdf, uint64_t address, uint32_t value)
+UNLESS_DEFINED void rvpci_host_memory_write(uint32_t sbdf, uint64_t address, uint32_t value)
 {
     abort();
 }
 
-int32_t rvpci_host_withdraw(uint32_t sbdf)
+UNLESS_DEFINED int32_t rvpci_host_withdraw(uint32_t sbdf)
 {
     abort();
 }
 
-bool rvpci_host_claim(uint32_t sbdf)
+UNLESS_DEFINED bool rvpci_host_claim(uint32_t sbdf)
 {
     abort();
 }
 
-void rvpci_host_release(uint32_t sbdf)
+UNLESS_DEFINED void rvpci_host_release(uint32_t sbdf)
 {
     abort();
 }
 
-bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first)
+UNLESS_DEFINED bool rvpci_host_claim_bus(uint32_t bridge, uint32_t first)
 {
     abort();
 }
 
-void rvpci_host_release_bus(uint32_t bridge, uint32_t first)
+UNLESS_DEFINED void rvpci_host_release_bus(uint32_t bridge, uint32_t first)
 {
     abort();
 }
