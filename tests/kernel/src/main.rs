@@ -5,8 +5,8 @@
 //! - `role=dom0`, the hardware domain: with `regression` it works the machine's devices, with `guests` it then starts guests of
 //!   this very kernel, which comes as its module a second time.
 //! - `role=guest`, a guest with devices: it works with them. With `firmware` it places their BARs first, with `hostile` it then
-//!   tries what must not work, with `hammer` it does so from two vCPUs at once, with `die` it ends with its devices in use, with
-//!   `stay` it does not end. `shows=OFFSET:VALUE` and `ids=VALUE` (hexadecimal) say what a device's own bytes have to be.
+//!   tries what must not work, with `hammer` it does so from two vCPUs at once, with `reset` it has each of its devices reset
+//!   `times=COUNT` times (hexadecimal), with `die` it ends with its devices in use, with `stay` it does not end. `shows=OFFSET:VALUE` and `ids=VALUE` (hexadecimal) say what a device's own bytes have to be.
 //! - `role=q35`, a guest behind the Q35 host bridge: see `suite/q35`.
 #![no_std]
 #![no_main]

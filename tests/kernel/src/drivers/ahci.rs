@@ -166,7 +166,7 @@ impl Ahci {
     }
 
     /// Ends it.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(&self) {
         write32(self.registers + GLOBAL_CONTROL, 1 << 31);
         write32(self.port + PORT_COMMAND, read32(self.port + PORT_COMMAND) & !0x11);
         xen::wait(PATIENCE, || read32(self.port + PORT_COMMAND) & 0xc000 == 0);

@@ -54,7 +54,7 @@ pub(crate) enum By {
 /// A card that runs.
 pub(crate) struct E1000e {
     pub by: By,
-    function: Function,
+    pub function: Function,
     registers: u64,
     receive: Dma,
     transmit: Dma,
@@ -184,10 +184,12 @@ impl E1000e {
     pub(crate) fn leave_running(&mut self) {
         write32(self.registers + MASK_SET, u32::MAX);
         write32(self.registers + TRANSMIT_RING + TAIL, (self.next as u32 + 4) % DESCRIPTORS as u32);
+        // As in `stop`: a reset may follow.
+        xen::pause(super::SOON);
     }
 
     /// Ends it.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(&self) {
         write32(self.registers + MASK_CLEAR, u32::MAX);
         write32(self.registers + RECEIVE_CONTROL, 0);
         write32(self.registers + TRANSMIT_CONTROL, 0);

@@ -280,7 +280,7 @@ impl Nvme {
     }
 
     /// Ends it.
-    pub(crate) fn stop(self) {
+    pub(crate) fn stop(&self) {
         write32(self.registers + CONFIGURATION, 0);
         xen::wait(PATIENCE, || read32(self.registers + STATUS) & 1 == 0);
         self.msix.disable();

@@ -1,6 +1,6 @@
 //! What a guest does: it finds its devices, works with them, and misbehaves if it is asked to.
 
-use super::{firmware, hammer, hostile, mirror, worker::Worker};
+use super::{firmware, hammer, hostile, mirror, reset, worker::Worker};
 use crate::{
     pci::{
         Access, Address, Function, bar,
@@ -24,8 +24,10 @@ pub(crate) fn run(words: Words<'_>) {
         firmware::run(&functions);
     }
     let mut workers: [Option<Worker>; 8] = [const { None }; 8];
-    let slots = workers.iter_mut();
-    for (function, slot) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(slots) {
+    let mut new = [None; 8];
+    let slots = workers.iter_mut().zip(&mut new);
+    for (function, (slot, new)) in functions.iter().filter(|f| f.class() >> 16 != 6).zip(slots) {
+        *new = Some((function, reset::New::look(function)));
         describe(function);
         result(function, "view", view(function));
         result(function, "own-bytes", own_bytes(function, shown));
@@ -53,6 +55,10 @@ pub(crate) fn run(words: Words<'_>) {
                 }
             }
         }
+    }
+    if words.has("reset") {
+        step("reset");
+        reset::run(new, &mut workers, words.value("times").map_or(1, |times| number(times) as u32));
     }
     if words.has("hostile") {
         step("hostile");

@@ -7,5 +7,6 @@ mod hammer;
 mod hostile;
 mod mirror;
 pub(crate) mod q35;
+mod reset;
 pub(crate) mod toolstack;
 mod worker;

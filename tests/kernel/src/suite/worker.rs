@@ -92,13 +92,24 @@ impl Worker {
         }
     }
 
-    /// Ends it.
-    pub(crate) fn stop(self) {
+    /// Has it do nothing more.
+    pub(crate) fn stop(&self) {
         match self {
             Self::Nvme(nvme) => nvme.stop(),
             Self::Ahci(ahci) => ahci.stop(),
             Self::Card(card) => card.stop(),
         }
+    }
+
+    /// Starts it anew, on memory and vectors of its own: what it does with those that it had, nobody looks at.
+    pub(crate) fn restart(&mut self) -> Result<(), Fault> {
+        let function = match self {
+            Self::Nvme(nvme) => nvme.msix.function,
+            Self::Ahci(ahci) => ahci.msi.function,
+            Self::Card(card) => card.function,
+        };
+        *self = Self::start(function).ok_or(Fault("it is another device", u64::from(function.ids())))??;
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # The first process of a Linux guest: works with its NVMe disk. The kernel's log is its console; a line that begins with @k is
 # a report (see ../protocol.rs). The command line says: fill=1 to write the disk's first half first, blocks=N of 64 KiB in each
-# half, end=poweroff or reboot, mch=1 if it is behind the MCH.
+# half, end=poweroff or reboot, mch=1 if it is behind the MCH, resets=N to have the disk's controller reset so often before.
 
 /bin/busybox mkdir -p /sbin /proc /sys /dev /tmp
 /bin/busybox --install -s
@@ -11,7 +11,7 @@ mount -t devtmpfs dev /dev
 . /settings
 for argument in $(cat /proc/cmdline); do
     case $argument in
-    fill=* | blocks=* | end=* | mch=*) eval "$argument" ;;
+    fill=* | blocks=* | end=* | mch=* | resets=*) eval "$argument" ;;
     esac
 done
 
@@ -67,6 +67,23 @@ extended() {
     echo ${list:-none}
 }
 
+# The kernel resets the controller under its driver, by what configuration space says: data there and back, and interrupts, each time.
+came() { awk '/nvme/ { sum += $2 } END { print sum + 0 }' /proc/interrupts; }
+own_reset() {
+    controller=$(readlink -f /sys/class/nvme/nvme0/device)
+    methods=$(cat "$controller/reset_method")
+    [ "$methods" = flr ] || { why="its methods are $methods"; return 1; }
+    for turn in $(seq "$resets"); do
+        before=$(came)
+        echo 1 >"$controller/reset" || { why="reset $turn is an error"; return 1; }
+        [ "$(cat /sys/class/nvme/nvme0/state)" = live ] || { why="it is $(cat /sys/class/nvme/nvme0/state) after reset $turn"; return 1; }
+        dd if=/payload of=$disk bs=64k oflag=direct conv=fsync,notrunc status=none || { why="cannot write after reset $turn"; return 1; }
+        [ "$(half 0)" = "$(sha256sum </payload | cut -c 1-64)" ] || { why="other data after reset $turn"; return 1; }
+        [ "$(came)" -gt "$before" ] || { why="no interrupt after reset $turn"; return 1; }
+    done
+    why="$methods, $resets"
+}
+
 [ "$mch" = 1 ] && mch
 disk=/dev/nvme0n1
 for module in $modules; do
@@ -80,6 +97,7 @@ done
 if [ -b $disk ]; then
     [ "$fill" = 0 ] || dd if=/payload of=$disk bs=64k oflag=direct conv=fsync,notrunc status=none ||
         say "check linux fill fail"
+    [ -z "$resets" ] || { own_reset && verdict=ok || verdict=fail; say "check linux own-reset $verdict $why"; }
     say "check linux filled ok $(half 0)"
     say "check linux host-data ok $(half "$blocks")"
     for irq in $pci/*/msi_irqs/*; do

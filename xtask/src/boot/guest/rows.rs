@@ -25,8 +25,10 @@ pub(in crate::boot) const TINY: Row = Row {
 
 /// Each of them is tried, whatever the device.
 const ALWAYS: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
-/// As above, of a device with MSI-X that can be reset.
-const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
+/// As above, of a device with MSI-X. What asks for a reset is not refused where the device has one.
+const MSIX: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access"];
+/// As above, of one that has no function-level reset.
+const CARD: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt", "msix-access", "reset"];
 
 /// The first and the last abuse.
 const ABUSED: &[&str] = &["35-absent-functions", "38-refusal-flood"];
@@ -62,7 +64,7 @@ const ROWS: &[Row] = &[
     },
     Row { name: "nvme", ..HOSTILE },
     Row { name: "ahci", devices: AHCI, options: UNRESET, refused: ALWAYS, ..HOSTILE },
-    Row { name: "e1000e", devices: E1000E, ..HOSTILE },
+    Row { name: "e1000e", devices: E1000E, refused: CARD, ..HOSTILE },
     // QEMU's AMD IOMMU takes all devices behind ports for those of bus 0, whose numbers they have before firmware comes.
     Row { name: "behind-a-port", devices: &[("nvme1", Some("2"))], only: Some(Iommu::Intel), ..HOSTILE },
     // QEMU's table for AMD's IOMMU does not have the function, and Xen remaps no interrupts of one that is not there.
@@ -119,7 +121,7 @@ const ROWS: &[Row] = &[
     },
     Row { name: "nvme-dies", times: 4, ..DYING },
     Row { name: "ahci-dies", devices: AHCI, options: UNRESET, refused: ALWAYS, times: 3, ..DYING },
-    Row { name: "e1000e-dies", devices: E1000E, times: 3, ..DYING },
+    Row { name: "e1000e-dies", devices: E1000E, refused: CARD, times: 3, ..DYING },
     Row {
         name: "killed",
         devices: &[("nvme0", None), ("ahci", None), ("e1000e", None)],
@@ -132,13 +134,28 @@ const ROWS: &[Row] = &[
     Row { name: "given-back", back: true, times: 2, checks: &[ABUSED, &["driven"]], ..HOSTILE },
     Row { name: "twenty", times: 20, ..TINY },
     Row { name: "one-of-two", beside: true, times: 2, ..HOSTILE },
-    Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], times: 2, ..HOSTILE },
+    Row { name: "two-of-two", devices: &[("e1000e", Some("1e"))], refused: CARD, times: 2, ..HOSTILE },
     Row {
         name: "two-vcpus",
         vcpus: 2,
         system: System::Tiny("role=guest hammer"),
         checks: &[&["hammer"]],
         ..TINY
+    },
+    // Each of the two has ten resets while the other works.
+    Row {
+        name: "own-resets",
+        devices: &[("nvme0", None), ("e1000e", None)],
+        system: System::Tiny("role=guest reset times=a"),
+        options: "--seconds 180",
+        checks: &[&["own-flr", "own-pm-reset"]],
+        ..TINY
+    },
+    Row {
+        name: "linux-resets",
+        system: System::Linux { fill: true, words: "pci=conf1 resets=5" },
+        checks: &[&["host-data", "filled", "interrupts", "own-reset"]],
+        ..LINUX
     },
     Row {
         name: "linux",

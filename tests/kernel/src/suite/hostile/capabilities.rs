@@ -11,6 +11,8 @@ use crate::{
         },
     },
     report::{Fault, ensure},
+    suite::reset::{self, Way},
+    xen,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -83,10 +85,39 @@ fn phantom(victim: &mut Victim) -> Outcome {
     Ok(Tried::Times(6))
 }
 
+/// Where the function shows a reset: in the middle of its work, at every width, and over and over. The hypervisor does no more than
+/// one in a second, and the function works afterwards.
+fn shown(victim: &mut Victim, way: Way) -> Outcome {
+    let function = victim.function;
+    for bytes in [2, 1, 4] {
+        victim.worker.leave_running();
+        way.ask(function, bytes);
+        ensure(!reset::is_ready(function), "it is still there", bytes)?;
+        reset::wait(function)?;
+        victim.worker.restart()?;
+        victim.worker.exercise(bytes)?;
+    }
+    victim.worker.leave_running();
+    let (begun, mut resets) = (xen::now(), 0);
+    for _ in 0..1000 {
+        resets += u32::from(reset::is_ready(function));
+        way.ask(function, 2);
+        xen::pause(2000);
+    }
+    let most = (xen::now() - begun) / 1_000_000 + 1;
+    ensure(u64::from(resets) <= most, "too many resets", resets)?;
+    reset::wait(function)?;
+    victim.worker.restart()?;
+    Ok(Tried::Resets(resets + 3))
+}
+
 /// Over and over, and at every width: no reset that the hypervisor does not do.
 fn reset(victim: &mut Victim) -> Outcome {
     let Ok(at) = express(victim) else { return Ok(Tried::Nothing("not PCI Express")) };
     let function = victim.function;
+    if let Some(way) = Way::express(function) {
+        return shown(victim, way);
+    }
     for _ in 0..100 {
         never_set(function, at + DEVICE_CONTROL, RESET | function.read16(at + DEVICE_CONTROL), RESET)?;
     }
@@ -102,6 +133,9 @@ fn af_reset(victim: &mut Victim) -> Outcome {
     let Some(at) = function.capability(ADVANCED_FEATURES) else {
         return Ok(Tried::Nothing("no Advanced Features"));
     };
+    if let Some(way) = Way::advanced(function) {
+        return shown(victim, way);
+    }
     for _ in 0..100 {
         function.write8(at + 4, 1);
         ensure(function.read8(at + 4) & 1 == 0, "the reset bit stays", at)?;
@@ -142,7 +176,7 @@ fn state(victim: &Victim, at: u16) -> u16 {
     victim.function.read16(at + 4) & 3
 }
 
-/// D3hot is what the guest reads; the device stays awake, and its BARs stay mapped.
+/// D3hot is what the guest reads; the device stays awake, and its BARs stay mapped. The way back is a reset where the function says so.
 fn power_state(victim: &mut Victim) -> Outcome {
     let function = victim.function;
     let Some(at) = function.capability(POWER_MANAGEMENT) else {
@@ -150,11 +184,15 @@ fn power_state(victim: &mut Victim) -> Outcome {
     };
     let bar = bar::bars(function).into_iter().flatten().find(|b| !b.io).ok_or(Fault("no memory BAR", 0))?;
     let (seen, command) = (memory::read32(bar.address), function.read16(COMMAND));
+    let way = Way::power(function);
     for _ in 0..10 {
         function.write16(at + 4, function.read16(at + 4) & !3 | 3);
         ensure(state(victim, at) == 3, "D3hot is not kept", function.read16(at + 4))?;
         ensure(memory::read32(bar.address) == seen, "the device fell asleep", memory::read32(bar.address))?;
         ensure(function.read16(COMMAND) == command, "COMMAND changed", function.read16(COMMAND))?;
+        if let Some(way) = way {
+            return shown(victim, way);
+        }
         function.write16(at + 4, function.read16(at + 4) & !3);
         ensure(state(victim, at) == 0, "D0 is not kept", function.read16(at + 4))?;
     }

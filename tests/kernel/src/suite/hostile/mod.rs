@@ -27,6 +27,8 @@ struct Victim<'a> {
 enum Tried {
     /// It was tried, so often.
     Times(u32),
+    /// The hypervisor reset the function, as the guest may ask for, so often.
+    Resets(u32),
     /// The function has nothing to try it on.
     Nothing(&'static str),
 }
@@ -45,14 +47,19 @@ pub(crate) fn run(function: Function, worker: &mut Worker) {
     for (seed, (name, case)) in (1000..).zip(CASES.into_iter().flatten()) {
         let fingerprint = victim.worker.fingerprint();
         let outcome = case(&mut victim).and_then(|tried| {
-            if matches!(tried, Tried::Times(_)) {
-                still_works(victim.worker, fingerprint, seed)?;
+            match tried {
+                Tried::Times(_) => still_works(victim.worker, fingerprint, seed)?,
+                Tried::Resets(_) => _ = victim.worker.exercise(seed)?,
+                Tried::Nothing(_) => {}
             }
             Ok(tried)
         });
         match outcome {
             Ok(Tried::Times(times)) => {
                 report::check(function, name, true, format_args!("{times} tries"));
+            }
+            Ok(Tried::Resets(times)) => {
+                report::check(function, name, true, format_args!("{times} resets"));
             }
             Ok(Tried::Nothing(why)) => report::skip(function, name, why),
             Err(fault) => {
