@@ -4,6 +4,7 @@
 //! taken is given back.
 
 mod away;
+mod interrupts;
 mod invariants;
 mod oracle;
 mod plan;
@@ -21,7 +22,7 @@ use vpci::{
 use zerocopy::FromZeros;
 
 use self::oracle::Known;
-use self::plan::{Gift, Operation, Spot};
+use self::plan::{Gift, Operation, Spot, Way};
 use crate::hostile::host::{HostileHost, Lie, Range};
 use crate::hostile::plan::Plan;
 use crate::hostile::{Seen, access, zeroed};
@@ -44,6 +45,7 @@ pub struct Input {
     chunk: u8,
     pause: u8,
     gift: Gift,
+    ways: [Option<Way>; MOST_FUNCTIONS],
     operations: Vec<Operation>,
 }
 
@@ -134,9 +136,10 @@ impl Machine {
         let host = HostileHost::new(&input.lies, failures, reserved, input.chunk, input.pause);
         host.set_ranges(Vec::new());
         let plans = std::iter::once(&input.first).chain(&input.others).take(MOST_FUNCTIONS);
-        let place = |(number, plan): (u8, &Plan)| {
+        let place = |((number, plan), way): ((u8, &Plan), &Option<Way>)| {
             let sbdf = Sbdf::new(0, 0, number, 0);
-            host.plug(sbdf, plan.device());
+            let device = plan.device();
+            host.plug(sbdf, if let Some(way) = way { way.add(device) } else { device });
             Place {
                 sbdf,
                 state: Box::new(State::new_zeroed()),
@@ -148,7 +151,7 @@ impl Machine {
                 ranges: Vec::new(),
             }
         };
-        let places = (0..).zip(plans).map(place).collect();
+        let places = (0..).zip(plans).zip(&input.ways).map(place).collect();
         Self { host, places }
     }
 
@@ -334,57 +337,6 @@ impl Machine {
         }
     }
 
-    fn control(&mut self, number: usize, of: impl Fn(&Known) -> Option<(u16, u32)>, value: u16) {
-        if let Some((at, _)) = self.places[number].known.as_ref().and_then(of) {
-            self.write(number, access(at, Width::Word), u32::from(value));
-        }
-    }
-
-    fn program_msi(&mut self, number: usize, address: u32, data: u16, control: u16) {
-        let Some((at, first)) = self.places[number].known.as_ref().and_then(|known| known.msi) else {
-            return;
-        };
-        // CAST: a word.
-        let layout = msi::Layout::of(msi::Control::new_from(first as u16));
-        let base = at - msi::CONTROL;
-        // Now and then no address of an interrupt.
-        let address = if address & 7 == 7 { address } else { 0xfee0_0000 | address & 0xf_fffc };
-        self.write(number, access(base + msi::ADDRESS, Width::Dword), address);
-        self.write(number, access(base + layout.data, Width::Word), u32::from(data));
-        self.write(number, access(at, Width::Word), u32::from(control));
-    }
-
-    /// Accesses a trapped page, as the guest does.
-    fn mmio(&mut self, number: usize, pba: bool, offset: u16, bytes: u8, write: Option<u64>) {
-        let trapped = self.with(number, |function, _| function.trapped());
-        let Some(pages) = trapped[usize::from(pba)] else { return };
-        let address = (pages.first << 12).saturating_add(u64::from(offset));
-        let place = &self.places[number];
-        let ranges: Vec<_> = place.bars().filter(|bar| is_memory(bar)).map(Bar::host_range).collect();
-        let [table, pba] = place.table().unwrap_or_default();
-        let denied = if write.is_some() { vec![table, pba] } else { vec![table] };
-        let frames = ranges.iter().filter_map(|(at, size)| Pages::spanning(*at, *size)).collect();
-        self.host.set_bytes(ranges, denied);
-        self.host.set_reachable(frames);
-        self.host.take_counts();
-        let away = self.places[number].away.is_some();
-        self.with(number, |function, host| {
-            if let Some(value) = write {
-                function.mmio_write(host, &(), address, bytes, value, Locked::Shared);
-            } else {
-                let value = function.mmio_read(host, &(), address, bytes);
-                assert!(
-                    !away || value == u64::MAX >> (64 - 8 * u32::from(bytes)),
-                    "{value:#x} of one that is away"
-                );
-            }
-        });
-        let counts = self.host.take_counts();
-        assert!(!away || (counts.mmio, counts.interrupts) == (0, 0), "MMIO: {counts:?}");
-        assert_eq!((counts.config(), counts.p2m), (0, 0), "MMIO");
-        assert!(counts.mmio <= 8 && counts.interrupts <= 5, "MMIO: {counts:?}");
-    }
-
     fn operate(&mut self, operation: &Operation) -> Option<()> {
         self.advance();
         match *operation {
@@ -448,6 +400,10 @@ impl Machine {
                     self.mmio(number, false, offset + at, 8, Some(value));
                 }
                 self.control(number, |known| known.msix, control);
+            }
+            Operation::Reset { function, which, size } => {
+                let number = self.find(function, true)?;
+                self.ask_for_reset(number, which, size);
             }
             Operation::Change { function, offset, size, value } => {
                 let sbdf = self.places[usize::from(function) % self.places.len()].sbdf;

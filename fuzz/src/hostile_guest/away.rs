@@ -7,6 +7,7 @@ use vpci::{AttachError, Bar, GuestInfo, Info, Progress, View, Written};
 
 use super::Machine;
 use super::oracle::{self, Known};
+use crate::Size;
 use crate::hostile::access;
 
 /// Operations from the request to the end of the reset, if the function has left by then.
@@ -54,6 +55,23 @@ impl Machine {
         let (gift, _) = self.places[number].gift.as_ref().expect("it was given");
         assert!(gift.resettable || !resets, "a guest sees a reset that there is not");
         resets
+    }
+
+    /// Writes what asks for a reset by one of the guest's capabilities, whether it has a reset or not.
+    pub(super) fn ask_for_reset(&mut self, number: usize, which: u8, size: Size) {
+        let lists = &self.places[number].known.as_ref().expect("a guest has it").standard;
+        let ids = [CapabilityId::EXPRESS, CapabilityId::AF, CapabilityId::PM].map(|id| id.0);
+        let ways: Vec<_> = lists.iter().filter(|(_, id)| ids.contains(id)).copied().collect();
+        let Some((start, id)) = ways.get(usize::from(which) % ways.len().max(1)) else { return };
+        let writes = match CapabilityId(*id) {
+            CapabilityId::EXPRESS if size.width() == Width::Byte => [None, Some((start + 9, 0x80))],
+            CapabilityId::EXPRESS => [None, Some((start + 8, 0x8000))],
+            CapabilityId::AF => [None, Some((start + 4, 1))],
+            _ => [Some((start + 4, 3)), Some((start + 4, 0))],
+        };
+        for (offset, value) in writes.into_iter().flatten() {
+            self.write(number, access(offset, size.width()), value);
+        }
     }
 
     /// The function leaves its guest, as far as one call brings it.

@@ -1,7 +1,9 @@
 //! How functions are given to a guest, and what is done with them.
 
 use arbitrary::Arbitrary;
+use capabilities::id::CapabilityId;
 use capabilities::policy::Rule;
+use tests::device::Device;
 use vpci::VirtualFunction;
 
 use super::rules::RulePlan;
@@ -16,6 +18,32 @@ pub(super) enum Spot {
     /// So many times 32 MiB above where it is in those of the host.
     Moved(u8),
     Anywhere(u64),
+}
+
+/// A capability by which a device can be reset.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(super) enum Way {
+    Express { at: u8 },
+    Advanced { at: u8, capable: u8 },
+    Power { at: u8, state: u8 },
+}
+
+impl Way {
+    /// The device with it.
+    pub(super) fn add(self, device: Device) -> Device {
+        let slot = |at: u8, most: u8| 0x40 + at % ((most - 0x40) / 4) * 4;
+        match self {
+            Self::Express { at } => {
+                device.with_capability(slot(at, 0xc4), CapabilityId::EXPRESS.0, &[2, 0, 0, 0, 0, 0x10])
+            }
+            Self::Advanced { at, capable } => {
+                device.with_capability(slot(at, 0xf8), CapabilityId::AF.0, &[6, capable | 3])
+            }
+            Self::Power { at, state } => {
+                device.with_capability(slot(at, 0xf8), CapabilityId::PM.0, &[3, 0, state])
+            }
+        }
+    }
 }
 
 /// How a function is given to a guest.
@@ -125,6 +153,12 @@ pub(super) enum Operation {
         entry: u8,
         vector: u8,
         control: u16,
+    },
+    /// What asks for a reset, by one of the capabilities that have a bit for it.
+    Reset {
+        function: u8,
+        which: u8,
+        size: Size,
     },
     Change {
         function: u8,
