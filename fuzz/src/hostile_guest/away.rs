@@ -131,6 +131,7 @@ impl Machine {
         let traffic = self.host.take_traffic();
         if attached.is_err() {
             oracle::check_attach(&traffic, None);
+            self.note_ranges(number);
             return;
         }
         assert_eq!(attached, Ok(Written::Done), "a guest finds decoding off");

@@ -74,9 +74,9 @@ own_reset() {
     methods=$(cat "$controller/reset_method")
     [ "$methods" = flr ] || { why="its methods are $methods"; return 1; }
     for turn in $(seq "$resets"); do
-        before=$(came)
         echo 1 >"$controller/reset" || { why="reset $turn is an error"; return 1; }
         [ "$(cat /sys/class/nvme/nvme0/state)" = live ] || { why="it is $(cat /sys/class/nvme/nvme0/state) after reset $turn"; return 1; }
+        before=$(came)
         dd if=/payload of=$disk bs=64k oflag=direct conv=fsync,notrunc status=none || { why="cannot write after reset $turn"; return 1; }
         [ "$(half 0)" = "$(sha256sum </payload | cut -c 1-64)" ] || { why="other data after reset $turn"; return 1; }
         [ "$(came)" -gt "$before" ] || { why="no interrupt after reset $turn"; return 1; }
