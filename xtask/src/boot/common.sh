@@ -1,4 +1,4 @@
-# What both first processes of dom0, init.sh and guest/guest.sh, begin with. They report over the second serial port, one
+# What the first processes of dom0, init.sh, guest/guest.sh and reset/reset.sh, begin with. They report over the second serial port, one
 # line a report:
 #   step NAME                       what starts now
 #   check DEVICE NAME ok|fail|skip DETAIL
@@ -65,4 +65,25 @@ load_modules() {
     for module in $modules; do
         exists "/sys/module/${module//-/_}" || insmod "/modules/$module.ko" || say "note cannot load $module"
     done
+}
+
+# What Xen frees late is not free at once: the state when it has settled, or when it is again what is in FILE.
+state() {
+    now=
+    for _ in $(seq 10); do
+        before=$now
+        now=$(loader state)
+        [ "$now" = "$(cat "${1:-/dev/null}")" ] && break
+        [ -z "$1" ] && [ "$now" = "$before" ] && break
+        sleep 1
+    done
+    echo "$now"
+}
+
+# The end.
+bye() {
+    block problems sh -c 'dmesg | grep -E "BUG|Oops|Call Trace|WARNING:|hung task|DMAR.*fault|nobody cared"'
+    say "bye"
+    sync
+    poweroff -f
 }

@@ -151,6 +151,39 @@ pub(crate) const ATI: Device = Device {
 pub(crate) const VIRTUAL: Device =
     Device { name: "nvme2-vf", bdf: "00:04.1", driver: "", kind: Kind::Nvme, msix: true, qemu: &[] };
 
+/// A port with two functions behind it, for resets.
+pub(crate) const PAIR: &[Device] = &[
+    Device {
+        name: "port3",
+        bdf: "00:1c.2",
+        driver: "pcieport",
+        kind: Kind::Port,
+        msix: true,
+        qemu: &["-device", "pcie-root-port,id=port3,addr=1c.2,chassis=3,slot=3"],
+    },
+    Device {
+        name: "nvme3",
+        bdf: "03:00.0",
+        driver: "nvme",
+        kind: Kind::Nvme,
+        msix: true,
+        qemu: &[
+            "-drive",
+            "if=none,id=nvme3,file=nvme3.raw,format=raw",
+            "-device",
+            "nvme,bus=port3,addr=0.0,multifunction=on,serial=three,drive=nvme3",
+        ],
+    },
+    Device {
+        name: "xhci3",
+        bdf: "03:00.1",
+        driver: "xhci_hcd",
+        kind: Kind::Xhci,
+        msix: true,
+        qemu: &["-device", "qemu-xhci,id=xhci3,bus=port3,addr=0.1", "-device", "usb-tablet,bus=xhci3.0"],
+    },
+];
+
 /// A function of q35's own (the `SMBus` controller) that Xen is told to hide from dom0.
 pub(crate) const HIDDEN: &str = "00:1f.3";
 

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use cpio::newc::{Builder, trailer};
 
-use super::devices::{DEVICES, MODULES};
+use super::devices::{DEVICES, Device, MODULES};
 use crate::{packages, run, ui};
 
 /// What dom0's first process begins with.
@@ -199,35 +199,48 @@ impl<W: Write> Archive<W> {
     }
 }
 
-/// Writes the archive. `settings` become shell variables of `init.sh`; `payload` is what it writes and sends.
-pub(crate) fn write(
-    to: &Path,
-    kernel: &Kernel,
-    settings: &BTreeMap<&str, String>,
-    payload: &[u8],
-) -> Result<()> {
-    let mut archive = Archive::create(to, include_bytes!("init.sh"))?;
-    archive.file("common.sh", COMMON)?;
-    archive.file("udhcpc.sh", include_bytes!("udhcpc.sh"))?;
-    let lspci = Path::new("/usr/bin/lspci");
-    archive.copy(lspci, "usr/bin/lspci")?;
-    archive.copy(Path::new("/usr/bin/setpci"), "usr/bin/setpci")?;
-    for library in libraries(&run::output(Command::new("ldd").arg(lspci))?) {
-        archive.copy(Path::new(library), library.trim_start_matches('/'))?;
+/// The root file system of a dom0 that works with devices (`exercise.sh`).
+pub(crate) struct Exercise<'a> {
+    /// The first process.
+    pub init: &'a [u8],
+    pub kernel: &'a Kernel,
+    /// Modules beside the drivers.
+    pub modules: &'a [&'a str],
+    /// Devices beside those that every machine has.
+    pub more: &'a [Device],
+    /// Become shell variables.
+    pub settings: &'a BTreeMap<&'a str, String>,
+    /// What it writes and sends.
+    pub payload: &'a [u8],
+}
+
+impl Exercise<'_> {
+    /// Starts its archive, to which files may be added.
+    pub(crate) fn archive(&self, to: &Path) -> Result<Archive<BufWriter<fs::File>>> {
+        let mut archive = Archive::create(to, self.init)?;
+        archive.file("common.sh", COMMON)?;
+        archive.file("exercise.sh", include_bytes!("exercise.sh"))?;
+        archive.file("udhcpc.sh", include_bytes!("udhcpc.sh"))?;
+        let lspci = Path::new("/usr/bin/lspci");
+        archive.copy(lspci, "usr/bin/lspci")?;
+        archive.copy(Path::new("/usr/bin/setpci"), "usr/bin/setpci")?;
+        for library in libraries(&run::output(Command::new("ldd").arg(lspci))?) {
+            archive.copy(Path::new(library), library.trim_start_matches('/'))?;
+        }
+        let modules = archive.modules(self.kernel, &[MODULES, self.modules].concat())?;
+        let mut text = format!("modules='{}'\n", modules.join(" "));
+        for (name, value) in self.settings {
+            writeln!(text, "{name}='{value}'")?;
+        }
+        archive.file("settings", text.as_bytes())?;
+        let mut devices = String::new();
+        for d in DEVICES.iter().chain(self.more) {
+            writeln!(devices, "{} 0000:{} {} {}", d.name, d.bdf, d.driver, d.kind.name())?;
+        }
+        archive.file("devices", devices.as_bytes())?;
+        archive.file("payload", self.payload)?;
+        Ok(archive)
     }
-    let modules = archive.modules(kernel, MODULES)?;
-    let mut text = format!("modules='{}'\n", modules.join(" "));
-    for (name, value) in settings {
-        writeln!(text, "{name}='{value}'")?;
-    }
-    archive.file("settings", text.as_bytes())?;
-    let mut devices = String::new();
-    for d in DEVICES {
-        writeln!(devices, "{} 0000:{} {} {}", d.name, d.bdf, d.driver, d.kind.name())?;
-    }
-    archive.file("devices", devices.as_bytes())?;
-    archive.file("payload", payload)?;
-    archive.finish()
 }
 
 /// The files that `ldd` names.

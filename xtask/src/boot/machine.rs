@@ -16,7 +16,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::devices::{DEVICES, Device, Kind};
+use super::{
+    devices::{DEVICES, Device, Kind},
+    monitor::Monitor,
+};
 use crate::run;
 
 /// What dom0 writes to each disk; each disk is twice this.
@@ -112,6 +115,8 @@ pub(crate) struct Machine {
     pub child: Child,
     /// The second serial port.
     pub port: TcpStream,
+    monitor: Monitor,
+    devices: Vec<Device>,
 }
 
 impl Drop for Machine {
@@ -130,13 +135,15 @@ pub(crate) struct Image<'a> {
     pub options: &'a str,
     /// Devices beside those that every machine has.
     pub more: &'a [Device],
+    /// More for QEMU.
+    pub arguments: &'a [&'a str],
 }
 
 impl Machine {
     /// Makes the disks in `directory` and starts QEMU there.
     pub(crate) fn start(directory: &Path, image: &Image<'_>, iommu: Iommu, data: &Data) -> Result<Self> {
-        let devices = || DEVICES.iter().chain(image.more);
-        for device in devices().filter(|d| matches!(d.kind, Kind::Nvme | Kind::Ahci)) {
+        let devices: Vec<Device> = DEVICES.iter().chain(image.more).copied().collect();
+        for device in devices.iter().filter(|d| matches!(d.kind, Kind::Nvme | Kind::Ahci)) {
             fs::write(directory.join(format!("{}.raw", device.name)), data.disk())?;
         }
         // Relative names: a comma in a path would end a file name for QEMU.
@@ -145,10 +152,14 @@ impl Machine {
             let _ = fs::remove_file(&link);
             symlink(path, link)?;
         }
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (report, monitor) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
         let mut command = Command::new("qemu-system-x86_64");
-        command.current_dir(directory).args(arguments(iommu, image.options, listener.local_addr()?.port()));
-        command.args(devices().flat_map(|d| d.qemu));
+        command.current_dir(directory).args(arguments(iommu, image.options));
+        for (name, listener) in [("report", &report), ("monitor", &monitor)] {
+            let port = listener.local_addr()?.port();
+            command.args(["-chardev", &format!("socket,id={name},host=127.0.0.1,port={port}")]);
+        }
+        command.args(image.arguments).args(devices.iter().flat_map(|d| d.qemu));
         let log = fs::File::create(directory.join("qemu.log"))?;
         let mut child = command
             .stdin(Stdio::piped())
@@ -156,27 +167,43 @@ impl Machine {
             .stderr(log)
             .spawn()
             .context("cannot run qemu-system-x86_64")?;
-        // QEMU connects before anything else, or dies over a wrong argument.
-        listener.set_nonblocking(true)?;
-        loop {
-            match listener.accept() {
-                Ok((port, _)) => {
-                    port.set_nonblocking(false)?;
-                    return Ok(Self { child, port });
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error.into()),
-            }
-            if let Some(status) = child.try_wait()? {
+        let mut accept = |listener| {
+            accept(listener, &mut child)?.with_context(|| {
                 let said = fs::read_to_string(directory.join("qemu.log")).unwrap_or_default();
-                anyhow::bail!("QEMU did not start: {status}\n{}", run::tail(&said, 10));
-            }
-            thread::sleep(std::time::Duration::from_millis(20));
-        }
+                format!("QEMU did not start\n{}", run::tail(&said, 10))
+            })
+        };
+        let (port, monitor) = (accept(&report)?, accept(&monitor)?);
+        Ok(Self { child, port, monitor: Monitor::open(monitor)?, devices })
+    }
+
+    /// Plugs a device in that was taken out.
+    pub(crate) fn plug(&mut self, name: &str) -> Result<()> {
+        let device = self.devices.iter().find(|d| d.name == name);
+        self.monitor.plug(device.with_context(|| format!("there is no device {name}"))?)
     }
 }
 
-fn arguments(iommu: Iommu, options: &str, port: u16) -> Vec<String> {
+/// QEMU's connection, which it makes before anything else; `None` if it ended over a wrong argument.
+fn accept(listener: &TcpListener, child: &mut Child) -> Result<Option<TcpStream>> {
+    listener.set_nonblocking(true)?;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(Some(stream));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        if child.try_wait()?.is_some() {
+            return Ok(None);
+        }
+        thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+fn arguments(iommu: Iommu, options: &str) -> Vec<String> {
     let mut args: Vec<String> = [
         "-machine",
         // With SMM on, Xen's dom0 hangs.
@@ -191,8 +218,8 @@ fn arguments(iommu: Iommu, options: &str, port: u16) -> Vec<String> {
         "none",
         "-vga",
         "none",
-        "-monitor",
-        "none",
+        "-mon",
+        "chardev=monitor,mode=control",
         "-no-reboot",
         "-net",
         "none",
@@ -216,7 +243,6 @@ fn arguments(iommu: Iommu, options: &str, port: u16) -> Vec<String> {
                loglvl=all guest_loglvl=all noreboot spec-ctrl=no";
     args.extend(["-append".to_owned(), format!("{xen} {options}")]);
     args.extend(["-smp".to_owned(), CPUS.to_string()]);
-    args.extend(["-chardev".to_owned(), format!("socket,id=report,host=127.0.0.1,port={port}")]);
     args
 }
 

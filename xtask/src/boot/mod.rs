@@ -16,15 +16,19 @@ mod guest;
 mod initramfs;
 mod kernel;
 mod machine;
+mod monitor;
+mod outcome;
 mod protocol;
 mod q35;
 mod regression;
 mod report;
+mod reset;
 mod session;
+mod whole;
 mod xen_state;
 
 use compare::{Difference, Expected, Side};
-use initramfs::Kernel;
+use initramfs::{Exercise, Kernel};
 use machine::{Data, Image, Iommu};
 use regression::Scope;
 use report::Row;
@@ -52,13 +56,16 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Which::Both)]
     iommu: Which,
     /// Start guests that own the devices, instead of driving them in dom0.
-    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
+    #[arg(long, group = "tables", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
     guest: bool,
     /// Start guests that have the Q35's host bridge and ECAM, beside device models of their own.
-    #[arg(long, group = "guests", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
+    #[arg(long, group = "tables", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
     q35: bool,
-    /// Of the guests' rows only this one, beside the first; may be repeated.
-    #[arg(long, value_name = "NAME", requires = "guests")]
+    /// Have Xen reset devices, and drive them in dom0 afterwards.
+    #[arg(long, group = "tables", conflicts_with_all = ["compare", "c_vpci", "quick", "kernel"])]
+    reset: bool,
+    /// Of the rows of the guests or resets only this one, beside the guests' first; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "tables")]
     row: Vec<String>,
     /// Build Xen with its assertions.
     #[arg(long)]
@@ -96,6 +103,18 @@ struct Plan<'a> {
     attempts: u32,
 }
 
+/// What the boots of a command with rows share.
+struct Common<'a> {
+    xen: &'a Build,
+    kernel: &'a Kernel,
+    iommus: &'a [Iommu],
+    /// The rows to run; all if there is none.
+    names: &'a [String],
+    limits: Limits,
+    attempts: u32,
+    json: bool,
+}
+
 /// One boot's result.
 struct Booted {
     variant: &'static str,
@@ -126,19 +145,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let silence = Duration::from_secs(if guests { 180 } else { 60 });
     let whole = Duration::from_secs(args.timeout.unwrap_or(if args.q35 { 900 } else { 600 }));
     let limits = Limits { whole, silence };
-    if guests {
-        let table = if args.q35 { q35::TABLE } else { guest::rows::TABLE };
-        let (xen, attempts, json) = (&Build::make(&options(true))?, args.attempts, args.json);
-        return guest::run(&guest::Plan {
-            table,
-            xen,
+    if guests || args.reset {
+        let common = Common {
+            xen: &Build::make(&options(true))?,
             kernel: &kernel,
             iommus,
             names: &args.row,
             limits,
-            attempts,
-            json,
-        });
+            attempts: args.attempts,
+            json: args.json,
+        };
+        return match (args.reset, args.q35) {
+            (true, _) => reset::run(&common),
+            (_, true) => guest::run(q35::TABLE, &common),
+            _ => guest::run(guest::rows::TABLE, &common),
+        };
     }
     let mut variants: Vec<(&'static str, Build)> = Vec::new();
     if !args.c_vpci {
@@ -180,15 +201,20 @@ fn compare(boots: &[Booted], iommus: &[Iommu]) -> Result<Vec<Difference>> {
     Ok(all)
 }
 
+/// What `exercise.sh` has to know.
+fn settings(echo_port: u16, rounds: u32) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("echo_port", echo_port.to_string()),
+        ("data_bytes", machine::DATA_BYTES.to_string()),
+        ("network_bytes", (1 << 18).to_string()),
+        ("rounds", rounds.to_string()),
+    ])
+}
+
 fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> Result<Booted> {
     let name = format!("{variant}-{}", iommu.name());
     let directory = machine::directory(&name)?;
-    let mut settings = BTreeMap::from([
-        ("echo_port", plan.echo_port.to_string()),
-        ("data_bytes", machine::DATA_BYTES.to_string()),
-        ("network_bytes", (1 << 18).to_string()),
-        ("rounds", "10".to_owned()),
-    ]);
+    let mut settings = settings(plan.echo_port, 10);
     if plan.stress {
         settings.insert("stress", "yes".to_owned());
         // Xen's own vPCI does not survive this: see docs/differences.md.
@@ -207,13 +233,22 @@ fn boot(variant: &'static str, build: &Build, iommu: Iommu, plan: &Plan<'_>) -> 
         options = format!("vpci-hide={}", devices::HIDDEN);
     }
     let archive = directory.join("initramfs.cpio");
-    initramfs::write(&archive, plan.kernel, &settings, &plan.data.payload)?;
+    let exercise = Exercise {
+        init: include_bytes!("init.sh"),
+        kernel: plan.kernel,
+        modules: &[],
+        more: &[],
+        settings: &settings,
+        payload: &plan.data.payload,
+    };
+    exercise.archive(&archive)?.finish()?;
     let image = Image {
         xen: &build.xen,
         kernel: &plan.kernel.image,
         initramfs: &archive,
         options: &options,
         more: &[],
+        arguments: &[],
     };
     let session = Session { name, iommu, image, data: plan.data, limits: plan.limits };
     let (attempts, seen, result) = session.run_attempts(plan.attempts)?;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result as AnyResult, ensure};
 use serde::Serialize;
 
 use super::{
@@ -32,7 +32,7 @@ pub(crate) struct Row {
 }
 
 /// The checks a device has to show.
-fn required(kind: Kind, stress: bool) -> Vec<&'static str> {
+pub(super) fn required(kind: Kind, stress: bool) -> Vec<&'static str> {
     let mut checks = vec!["bound", "io"];
     if matches!(kind, Kind::Nvme | Kind::Ahci) {
         checks.push("host-data");
@@ -85,22 +85,29 @@ pub(crate) fn rows(
     rows
 }
 
+/// What a check of a device came to: what held, or what did not.
+pub(super) fn checked(device: &Device, name: &str, seen: &Seen, data: &Data) -> Result<String, String> {
+    let checks = &seen.transcript.checks;
+    let Some(check) = checks.iter().find(|c| c.device == device.name && c.name == name) else {
+        return Err(format!("{name}: not reached"));
+    };
+    let wrong = data.expected(device.kind, name).is_some_and(|sum| check.detail != sum);
+    match check.verdict {
+        Verdict::Ok if wrong => Err(format!("{name}: the checksum is {}", check.detail)),
+        Verdict::Ok => Ok(match name {
+            "rebind" | "reset" => format!("{name} {}", check.detail),
+            _ => name.to_owned(),
+        }),
+        Verdict::Skip => Ok(format!("{name}: {}", check.detail)),
+        Verdict::Fail => Err(format!("{name}: {}", check.detail)),
+    }
+}
+
 fn judge(row: &mut Row, device: &Device, seen: &Seen, data: &Data, stress: bool) {
     for name in required(device.kind, stress) {
-        let Some(check) = seen.transcript.checks.iter().find(|c| c.device == device.name && c.name == name)
-        else {
-            row.failed.push(format!("{name}: not reached"));
-            continue;
-        };
-        let wrong = data.expected(device.kind, name).is_some_and(|sum| check.detail != sum);
-        match check.verdict {
-            Verdict::Ok if wrong => row.failed.push(format!("{name}: the checksum is {}", check.detail)),
-            Verdict::Ok => row.held.push(match name {
-                "rebind" | "reset" => format!("{name} {}", check.detail),
-                _ => name.to_owned(),
-            }),
-            Verdict::Skip => row.held.push(format!("{name}: {}", check.detail)),
-            Verdict::Fail => row.failed.push(format!("{name}: {}", check.detail)),
+        match checked(device, name, seen, data) {
+            Ok(text) => row.held.push(text),
+            Err(text) => row.failed.push(text),
         }
     }
     if let Some((_, good)) = seen.disks.iter().find(|(name, _)| name == device.name) {
@@ -191,7 +198,7 @@ impl Report {
     }
 
     /// Prints it, and is an error if anything failed.
-    pub(crate) fn finish(&self, json: bool) -> Result<()> {
+    pub(crate) fn finish(&self, json: bool) -> AnyResult<()> {
         if json {
             println!("{}", serde_json::to_string(self)?);
         } else {

@@ -189,14 +189,7 @@ impl Running<'_> {
                         ui::say(format!("{}: {} {} FAILED: {}", self.name, c.device, c.name, c.detail));
                     }
                     Event::Ask(what) => {
-                        let answers = self.ask_xen()?;
-                        match what.as_str() {
-                            "before" => seen.before = Some(XenState::parse(&answers)),
-                            "after" => seen.after = Some(XenState::parse(&answers)),
-                            _ => {
-                                seen.asked.insert(what, answers);
-                            }
-                        }
+                        self.answer(what, seen)?;
                         self.machine.port.write_all(b"go\n").context("cannot answer dom0")?;
                     }
                     Event::Bye => done = true,
@@ -221,6 +214,22 @@ impl Running<'_> {
                 Some(Line::Closed) => {}
             }
         }
+    }
+
+    /// Does what dom0 waits for: plugs a device in, or asks Xen.
+    fn answer(&mut self, what: String, seen: &mut Seen) -> Result<()> {
+        if let Some(device) = what.strip_prefix("plug ") {
+            return self.machine.plug(device).with_context(|| format!("cannot plug {device} in"));
+        }
+        let answers = self.ask_xen()?;
+        match what.as_str() {
+            "before" => seen.before = Some(XenState::parse(&answers)),
+            "after" => seen.after = Some(XenState::parse(&answers)),
+            _ => {
+                seen.asked.insert(what, answers);
+            }
+        }
+        Ok(())
     }
 
     /// The next line from anywhere; `None` when QEMU has ended.

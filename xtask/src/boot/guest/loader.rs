@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{run, ui, xen::Build};
 
 /// Compiles it, and returns where it is.
-pub(super) fn build(xen: &Build) -> Result<PathBuf> {
+pub(in crate::boot) fn build(xen: &Build) -> Result<PathBuf> {
     ui::say("building the loader");
     let source = run::workspace().join("xtask/src/boot/guest/loader");
     let program = run::directory(run::target().join("boot/guest"))?.join("loader");

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 mod console;
 mod launched;
 mod linux;
-mod loader;
+pub(super) mod loader;
 mod report;
 pub(super) mod rows;
 pub(super) mod scenario;
@@ -15,30 +15,19 @@ mod trace;
 mod whole;
 
 use super::{
+    Common,
     devices::{ATI, DEVICES, Kind, PHYSICAL},
-    initramfs::{Archive, COMMON, Kernel},
+    initramfs::{Archive, COMMON},
     kernel,
     machine::{self, DATA_BYTES, Data, Image, Iommu},
-    session::{self, Limits, Session},
+    outcome::Report,
+    session::{self, Session},
 };
-use crate::{ui, xen::Build};
+use crate::ui;
 use scenario::Table;
 
 /// Modules that dom0 loads: the hypercalls, event channels, and the driver that has a device before a guest gets it.
 const MODULES: &[&str] = &["xen-privcmd", "xen-evtchn", "nvme"];
-
-/// What all boots share.
-pub(super) struct Plan<'a> {
-    pub table: Table,
-    pub xen: &'a Build,
-    pub kernel: &'a Kernel,
-    pub iommus: &'a [Iommu],
-    /// The rows to run; all if there is none.
-    pub names: &'a [String],
-    pub limits: Limits,
-    pub attempts: u32,
-    pub json: bool,
-}
 
 /// The files that dom0 has for its guests.
 struct Files {
@@ -48,35 +37,42 @@ struct Files {
 }
 
 /// Boots, and reports.
-pub(super) fn run(plan: &Plan<'_>) -> Result<()> {
-    for name in plan.names {
+pub(super) fn run(table: Table, common: &Common<'_>) -> Result<()> {
+    for name in common.names {
         ensure!(
-            plan.iommus.iter().any(|iommu| plan.table.has(name, *iommu)),
+            common.iommus.iter().any(|iommu| table.has(name, *iommu)),
             "there is no row {name}, or not with this IOMMU; docs/guests.md has them"
         );
     }
     let data = Data::draw()?;
-    let directory = machine::directory(plan.table.name)?;
+    let directory = machine::directory(table.name)?;
     let files = Files {
-        loader: loader::build(plan.xen)?,
+        loader: loader::build(common.xen)?,
         tiny: kernel::build()?,
         guest: directory.join("guest.cpio"),
     };
-    linux::initramfs(&files.guest, plan.kernel, &data.payload)?;
+    linux::initramfs(&files.guest, common.kernel, &data.payload)?;
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
-    for (lines, error) in machine::each(plan.iommus, |iommu| boot(plan, iommu, &files, &data))? {
+    for (lines, error) in machine::each(common.iommus, |iommu| boot(table, common, iommu, &files, &data))? {
         rows.extend(lines);
         errors.extend(error);
     }
-    report::Report::new(rows, errors).finish(plan.json)
+    Report::new(rows, errors).finish(common.json)
 }
 
 /// Writes dom0's root file system.
-fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files, data: &Data) -> Result<()> {
+fn initramfs(
+    to: &Path,
+    iommu: Iommu,
+    table: Table,
+    common: &Common<'_>,
+    files: &Files,
+    data: &Data,
+) -> Result<()> {
     let mut archive = Archive::create(to, include_bytes!("guest.sh"))?;
     archive.file("common.sh", COMMON)?;
     archive.file("servers.sh", include_bytes!("servers.sh"))?;
-    let modules = archive.modules(plan.kernel, MODULES)?;
+    let modules = archive.modules(common.kernel, MODULES)?;
     let address = |name: &str| scenario::device(name).map(|d| format!("0000:{}", d.bdf));
     let disks: Vec<_> =
         DEVICES.iter().filter(|d| d.kind == Kind::Nvme).filter_map(|d| address(d.name)).collect();
@@ -89,33 +85,35 @@ fn initramfs(to: &Path, iommu: Iommu, plan: &Plan<'_>, files: &Files, data: &Dat
     );
     archive.file("settings", settings.as_bytes())?;
     archive.file("payload", &data.payload)?;
-    archive.file("rows", scenario::file(plan.table.rows(iommu, plan.names), address).as_bytes())?;
+    archive.file("rows", scenario::file(table.rows(iommu, common.names), address).as_bytes())?;
     archive.copy(&files.loader, "usr/bin/loader")?;
     archive.copy(&files.tiny, "tiny.elf")?;
-    archive.copy(&plan.kernel.image, "vmlinux")?;
+    archive.copy(&common.kernel.image, "vmlinux")?;
     archive.copy(&files.guest, "guest.cpio")?;
     archive.finish()
 }
 
 fn boot(
-    plan: &Plan<'_>,
+    table: Table,
+    common: &Common<'_>,
     iommu: Iommu,
     files: &Files,
     data: &Data,
 ) -> Result<(Vec<report::Line>, Option<String>)> {
-    let name = format!("{}-{}", plan.table.name, iommu.name());
+    let name = format!("{}-{}", table.name, iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
-    initramfs(&archive, iommu, plan, files, data)?;
+    initramfs(&archive, iommu, table, common, files, data)?;
     let image = Image {
-        xen: &plan.xen.xen,
-        kernel: &plan.kernel.image,
+        xen: &common.xen.xen,
+        kernel: &common.kernel.image,
         initramfs: &archive,
         options: "",
         more: &[PHYSICAL, ATI],
+        arguments: &[],
     };
-    let session = Session { name, iommu, image, data, limits: plan.limits };
-    let (_, seen, result) = session.run_attempts(plan.attempts)?;
+    let session = Session { name, iommu, image, data, limits: common.limits };
+    let (_, seen, result) = session.run_attempts(common.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok((report::lines(plan.table, iommu, plan.names, &seen, data), error))
+    Ok((report::lines(table, iommu, common.names, &seen, data), error))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result as AnyResult, ensure};
 use serde::Serialize;
 
 use super::{
@@ -12,14 +11,12 @@ use super::{
     scenario::{End, Row, System, Table},
     trace, whole,
 };
-use crate::{
-    boot::{
-        devices::Kind,
-        machine::{Data, Iommu},
-        protocol::{Check, Transcript, Verdict},
-        session::Seen,
-    },
-    ui,
+use crate::boot::{
+    devices::Kind,
+    machine::{Data, Iommu},
+    outcome,
+    protocol::{Check, Transcript, Verdict},
+    session::Seen,
 };
 
 /// A line of the table.
@@ -192,60 +189,30 @@ fn line(iommu: Iommu, row: &Row, guests: &All<'_>, seen: &Seen, data: &Data) -> 
     line
 }
 
-/// What the command says at its end.
-#[derive(Serialize)]
-pub(super) struct Report {
-    pass: bool,
-    rows: Vec<Line>,
-    errors: Vec<String>,
-}
+impl outcome::Line for Line {
+    const HEAD: &'static [&'static str] =
+        &["IOMMU", "guests", "system", "devices", "checks", "refused, and the last one", "verdict"];
 
-impl Report {
-    /// Gathers the boots.
-    pub(super) fn new(rows: Vec<Line>, errors: Vec<String>) -> Self {
-        Self { pass: errors.is_empty() && rows.iter().all(|l| l.passed), rows, errors }
+    fn passed(&self) -> bool {
+        self.passed
     }
 
-    /// Prints it, and is an error if anything failed.
-    pub(super) fn finish(&self, json: bool) -> AnyResult<()> {
-        if json {
-            println!("{}", serde_json::to_string(self)?);
-        } else {
-            println!("{}", self.table());
-        }
-        for error in &self.errors {
-            ui::say(error);
-        }
-        let works = self.rows.iter().filter(|l| l.passed).count();
-        let summary = format!("{works} of {} rows work", self.rows.len());
-        ensure!(self.pass, "{summary}");
-        ui::say(format!("PASS: {summary}"));
-        Ok(())
-    }
-
-    fn table(&self) -> String {
-        let head = ["IOMMU", "guests", "system", "devices", "checks", "refused, and the last one", "verdict"];
-        let lines = self.rows.iter().map(|line| {
-            let mut checks = Vec::from_iter((!line.held.is_empty()).then(|| line.held.join(", ")));
-            checks.extend(line.failed.iter().map(|f| format!("FAILED {f}")));
-            vec![
-                line.iommu.name().to_owned(),
-                line.row.clone(),
-                line.system.clone(),
-                line.devices.clone(),
-                checks.join("\n"),
-                line.refused.join("\n"),
-                if line.passed { "works" } else { "FAILS" }.to_owned(),
-            ]
-        });
-        ui::table(&head, lines)
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.iommu.name().to_owned(),
+            self.row.clone(),
+            self.system.clone(),
+            self.devices.clone(),
+            outcome::checks(&self.held, &self.failed),
+            self.refused.join("\n"),
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::{guest::rows::TABLE, guest::whole::tests::state, xen_state::XenState};
+    use crate::boot::{guest::rows::TABLE, whole::tests::state, xen_state::XenState};
 
     /// What a boot shows where everything works.
     fn good(data: &Data) -> Seen {

@@ -10,6 +10,7 @@ use super::{
 use crate::boot::{
     protocol::{Check, Transcript, Verdict},
     session::Seen,
+    whole,
 };
 
 /// Adds what held, and what did not.
@@ -22,33 +23,10 @@ pub(super) fn judge(table: Table, line: &mut Line, guests: &All<'_>, seen: &Seen
         Some(check) => line.held.push(format!("virtual function {} made", check.detail)),
         None => line.failed.push("virtual-function: not reached".to_owned()),
     }
-    match seen.transcript.blocks.get("problems") {
-        Some(lines) if lines.is_empty() => line.held.push("no complaint in dom0's log".to_owned()),
-        Some(lines) => line.failed.extend(lines.iter().cloned()),
-        None => line.failed.push("not done".to_owned()),
-    }
-    match (&seen.before, &seen.after) {
-        (Some(before), Some(after)) => {
-            let leaks = after.leaked_since(before);
-            if leaks.is_empty() {
-                let (bound, entries) = (after.bound, after.entries);
-                line.held.push(format!("{bound} interrupts, {entries} MSI entries before and after"));
-            }
-            line.failed.extend(leaks);
-        }
-        _ => line.failed.push("Xen's state: not reached".to_owned()),
-    }
-    match memory(seen.transcript.block("state-before"), seen.transcript.block("state-after")) {
-        Ok(held) => line.held.push(held),
-        Err(failed) => line.failed.push(failed),
-    }
+    whole::judge(seen, &mut line.held, &mut line.failed);
     match views(seen) {
         Ok(held) => line.held.extend(held),
         Err(failed) => line.failed.push(failed),
-    }
-    match seen.faults.first() {
-        None => line.held.push("no DMA stopped by the IOMMU".to_owned()),
-        Some(first) => line.failed.push(format!("{} DMA faults: {first}", seen.faults.len())),
     }
     let filled = table.rows.iter().any(|row| {
         matches!(row.system, System::Linux { fill: true, .. }) && guests.contains_key(&(row.name, 1))
@@ -84,47 +62,9 @@ fn views(seen: &Seen) -> Result<Option<String>, String> {
     }
 }
 
-/// Free pages that may be more or fewer after all guests: Xen's heap holds small objects in pages that it gives back only
-/// when they are empty. A page that each guest costs is ten times as much.
-const NOISE: u64 = 4;
-
-/// Compares what `loader state` printed.
-fn memory(before: &[String], after: &[String]) -> Result<String, String> {
-    let text = format!("before: {}; after: {}", before.join(", "), after.join(", "));
-    let numbers = |lines: &[String]| -> Option<[u64; 3]> {
-        let of = |name: &str| lines.iter().find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok());
-        Some([of("dom0-pages ")?, of("guests ")?, of("free-pages ")?])
-    };
-    match (numbers(before), numbers(after)) {
-        (Some([pages, 0, free]), Some([pages_now, 0, free_now]))
-            if pages == pages_now && free.abs_diff(free_now) <= NOISE =>
-        {
-            Ok(format!(
-                "no guest left, dom0 has {pages} pages before and after, {free} and {free_now} are free"
-            ))
-        }
-        _ => Err(text),
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    /// What `loader state` prints.
-    pub(in super::super) fn state(free: u32) -> Vec<String> {
-        vec!["dom0-pages 9".to_owned(), "guests 0".to_owned(), format!("free-pages {free}")]
-    }
-
-    #[test]
-    fn a_page_is_a_leak() {
-        assert!(memory(&state(100), &state(96)).is_ok());
-        assert!(memory(&state(100), &state(95)).is_err());
-        assert!(memory(&[], &[]).is_err());
-        let mut left = state(100);
-        left[1] = "guests 1".to_owned();
-        assert!(memory(&state(100), &left).is_err());
-    }
 
     #[test]
     fn guests_that_see_other_extended_capabilities_fail() {

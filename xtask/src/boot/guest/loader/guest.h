@@ -114,6 +114,23 @@ bool device_release(uint32_t host);
 bool parse_sbdf(const char *text, uint32_t *sbdf);
 const char *show_sbdf(uint32_t sbdf);
 
+/* reset.c */
+/*
+ * Has Xen reset a device: `kind` is cold, warm, hot, flr, or the number of one. Prints `reset SBDF KIND OUTCOME MS`, where OUTCOME
+ * is `done` or an errno. False if it was not done.
+ */
+bool device_reset(uint32_t host, const char *kind);
+/*
+ * Likewise, while another processor reads the device's IDs. Prints `watched ones=N back=N away=MS gap=MS used=MS` besides: how often
+ * they were all ones, and something else in between; for how long; the longest time in which that processor did not run; and how
+ * long the one ran that waited for the reset.
+ */
+bool device_reset_watched(uint32_t host, const char *kind);
+/* Prints what Xen knows of a physical function and its resets, `function SBDF NAME=VALUE...`. */
+bool device_function(uint32_t host);
+/* Gives Xen these rows about devices, in the place of those that it had. */
+bool quirks_set(char *const *rows, unsigned int count);
+
 /* What Xen has to refuse is tried, and told by `expect` in xen.h. */
 /* refusals.c: to place a device (`place`), and that nothing is left of it (`unplace`). */
 void device_refusals(domid_t domain, uint32_t host);

@@ -46,6 +46,10 @@ static int usage(void)
           "loader audit DOMAIN SBDF     what was refused, by reason, and the last refusals\n"
           "loader query SBDF            a device's BARs\n"
           "loader release SBDF          gives a device that nobody has back to dom0\n"
+          "loader reset SBDF KIND       has Xen reset a device: cold, warm, hot, flr, or a number\n"
+          "loader watch SBDF KIND       likewise, while another processor reads its configuration space\n"
+          "loader function SBDF         what Xen knows of a device and its resets\n"
+          "loader quirks ROW...         tells Xen of devices: VENDOR:DEVICE:SAYS:VALUE, as quirks/src/table/raw.rs has them\n"
           "loader nvme-release FILE     has an NVMe controller leave queues to its virtual functions when it is reset\n"
           "loader nvme-assign FILE N    gives its Nth virtual function queues; how many interrupts that has stands from then on\n"
           "loader nvme-online FILE N    has that go online when there is one\n"
@@ -337,6 +341,14 @@ int main(int argc, char **argv)
         return query(host);
     if ( !strcmp(command, "release") && argc == 3 && parse_sbdf(argv[2], &host) )
         return !device_release(host);
+    if ( !strcmp(command, "reset") && argc == 4 && parse_sbdf(argv[2], &host) )
+        return !device_reset(host, argv[3]);
+    if ( !strcmp(command, "watch") && argc == 4 && parse_sbdf(argv[2], &host) )
+        return !device_reset_watched(host, argv[3]);
+    if ( !strcmp(command, "function") && argc == 3 && parse_sbdf(argv[2], &host) )
+        return !device_function(host);
+    if ( !strcmp(command, "quirks") )
+        return !quirks_set(argv + 2, argc - 2);
     if ( !strcmp(command, "nvme-release") && argc == 3 )
         return !nvme_release(argv[2]);
     if ( !strcmp(command, "nvme-assign") && argc == 4 && number(argv[3], 1, 127, &function) )

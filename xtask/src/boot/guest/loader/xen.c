@@ -131,6 +131,11 @@ long xen_memory(unsigned int cmd, void *arg)
     return hypercall(__HYPERVISOR_memory_op, cmd, (uintptr_t)arg);
 }
 
+long xen_physdev(unsigned int cmd, void *arg)
+{
+    return hypercall(__HYPERVISOR_physdev_op, cmd, (uintptr_t)arg);
+}
+
 bool xen_dm_op(struct xen_dm_op *op, domid_t domain)
 {
     struct dm_buffer buffer = { op, sizeof(*op) };

@@ -13,6 +13,7 @@
 #include <public/domctl.h>
 #include <public/sysctl.h>
 #include <public/memory.h>
+#include <public/physdev.h>
 #include <public/hvm/dm_op.h>
 #include <public/hvm/hvm_op.h>
 #include <public/hvm/ioreq.h>
@@ -34,6 +35,9 @@ bool xen_sysctl(struct xen_sysctl *op, uint32_t cmd);
 
 /* A memory operation; a negative result has errno set. */
 long xen_memory(unsigned int cmd, void *arg);
+
+/* An operation on the machine's devices; a negative result has errno set. */
+long xen_physdev(unsigned int cmd, void *arg);
 
 /* An operation of a device model's on a domain; what it answers is left in `op`. False with errno set. */
 bool xen_dm_op(struct xen_dm_op *op, domid_t domain);

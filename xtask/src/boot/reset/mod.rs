@@ -1,0 +1,84 @@
+//! `cargo xtask boot --reset`: devices that the hypervisor resets, and that dom0 works with afterwards.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+mod report;
+mod rows;
+
+use super::{
+    Common,
+    devices::PAIR,
+    guest::loader,
+    initramfs::Exercise,
+    machine::{self, Data, Image, Iommu},
+    outcome::Report,
+    session::{self, Session},
+    settings,
+};
+use crate::ui;
+
+/// Hypercalls from user space.
+const MODULES: &[&str] = &["xen-privcmd"];
+
+/// Slots are hot-plugged by their ports' registers, as on a machine.
+const NATIVE_HOT_PLUG: &[&str] = &["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"];
+
+/// Boots, and reports.
+pub(super) fn run(common: &Common<'_>) -> Result<()> {
+    for name in common.names {
+        ensure!(
+            common.iommus.iter().any(|iommu| rows::of(*iommu, &[]).any(|row| row.name == name)),
+            "there is no row {name}, or not with this IOMMU; docs/reset.md has them"
+        );
+    }
+    let data = Data::draw()?;
+    let loader = loader::build(common.xen)?;
+    let echo_port = machine::echo_server()?;
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for (some, error) in machine::each(common.iommus, |iommu| boot(common, iommu, &loader, echo_port, &data))?
+    {
+        lines.extend(some);
+        errors.extend(error);
+    }
+    Report::new(lines, errors).finish(common.json)
+}
+
+fn boot(
+    common: &Common<'_>,
+    iommu: Iommu,
+    loader: &Path,
+    echo_port: u16,
+    data: &Data,
+) -> Result<(Vec<report::Line>, Option<String>)> {
+    let name = format!("reset-{}", iommu.name());
+    let archive = machine::directory(&name)?.join("initramfs.cpio");
+    let mut settings = settings(echo_port, rows::ROUNDS);
+    let wanted: Vec<&str> = rows::of(iommu, common.names).map(|row| row.name).collect();
+    settings.insert("rows", wanted.join(" "));
+    let exercise = Exercise {
+        init: include_bytes!("reset.sh"),
+        kernel: common.kernel,
+        modules: MODULES,
+        more: PAIR,
+        settings: &settings,
+        payload: &data.payload,
+    };
+    let mut root = exercise.archive(&archive)?;
+    root.copy(loader, "usr/bin/loader")?;
+    root.finish()?;
+    let image = Image {
+        xen: &common.xen.xen,
+        kernel: &common.kernel.image,
+        initramfs: &archive,
+        options: "",
+        more: PAIR,
+        arguments: NATIVE_HOT_PLUG,
+    };
+    let session = Session { name, iommu, image, data, limits: common.limits };
+    let (_, seen, result) = session.run_attempts(common.attempts)?;
+    let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
+    ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
+    Ok((report::lines(iommu, common.names, &seen, data), error))
+}

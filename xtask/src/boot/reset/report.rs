@@ -1,0 +1,199 @@
+//! What the boots showed, as a table with a verdict.
+
+use serde::Serialize;
+
+use super::rows::{self, Row};
+use crate::boot::{
+    devices::{DEVICES, PAIR},
+    machine::{Data, Iommu},
+    outcome,
+    protocol::Verdict,
+    report::{checked, required},
+    session::Seen,
+    whole,
+};
+
+/// A line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Line {
+    pub iommu: Iommu,
+    pub row: String,
+    pub devices: String,
+    /// What was checked and held.
+    pub held: Vec<String>,
+    /// What did not hold, or was not reached.
+    pub failed: Vec<String>,
+    pub passed: bool,
+}
+
+impl outcome::Line for Line {
+    const HEAD: &'static [&'static str] = &["IOMMU", "row", "devices", "checks", "verdict"];
+
+    fn passed(&self) -> bool {
+        self.passed
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.iommu.name().to_owned(),
+            self.row.clone(),
+            self.devices.clone(),
+            outcome::checks(&self.held, &self.failed),
+        ]
+    }
+}
+
+/// The lines of one boot.
+pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
+    let line = |row: &str, devices: &[&str]| Line {
+        iommu,
+        row: row.to_owned(),
+        devices: devices.join(" "),
+        held: Vec::new(),
+        failed: Vec::new(),
+        passed: false,
+    };
+    let mut lines: Vec<Line> = rows::of(iommu, names)
+        .map(|row| {
+            let mut line = line(row.name, row.devices);
+            judge(row, &mut line, seen, data);
+            line
+        })
+        .collect();
+    let mut dom0 = line("dom0", &[]);
+    whole::judge(seen, &mut dom0.held, &mut dom0.failed);
+    for (device, good) in &seen.disks {
+        if *good {
+            dom0.held.push(format!("{device} seen from outside"));
+        } else {
+            dom0.failed.push(format!("{device} does not hold what was written"));
+        }
+    }
+    lines.push(dom0);
+    for line in &mut lines {
+        line.passed = line.failed.is_empty();
+    }
+    lines
+}
+
+fn judge(row: &Row, line: &mut Line, seen: &Seen, data: &Data) {
+    // What its devices did before anything was reset; all of it, or nothing after it says much.
+    for device in DEVICES.iter().chain(PAIR).filter(|d| row.devices.contains(&d.name)) {
+        let checks = required(device.kind, false).into_iter().map(|name| checked(device, name, seen, data));
+        line.failed.extend(checks.filter_map(|c| Some(format!("{} {}", device.name, c.err()?))));
+    }
+    for name in row.checks {
+        let check = seen.transcript.checks.iter().find(|c| c.device == row.name && c.name == *name);
+        match check {
+            Some(check) if check.verdict == Verdict::Ok => {
+                line.held.push(format!("{name}: {}", check.detail).trim_end_matches([':', ' ']).to_owned());
+            }
+            Some(check) => line.failed.push(format!("{name}: {}", check.detail)),
+            None => line.failed.push(format!("{name}: not reached")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::{whole::tests::state, xen_state::XenState};
+
+    /// What a boot shows where everything works.
+    fn good(data: &Data) -> Seen {
+        let mut seen =
+            Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
+        for device in DEVICES.iter().chain(PAIR) {
+            for name in required(device.kind, false) {
+                let detail = data.expected(device.kind, name).unwrap_or_default();
+                seen.transcript.take(&format!("check {} {name} ok {detail}", device.name));
+            }
+        }
+        for row in rows::of(Iommu::Intel, &[]) {
+            for name in row.checks {
+                seen.transcript.take(&format!("check {} {name} ok done after 104 ms", row.name));
+            }
+        }
+        for name in ["state-before", "state-after"] {
+            seen.transcript.blocks.insert(name.to_owned(), state(100));
+        }
+        seen.transcript.blocks.insert("problems".to_owned(), Vec::new());
+        seen.disks.push(("nvme1".to_owned(), true));
+        seen
+    }
+
+    fn failures(change: impl FnOnce(&mut Seen)) -> Vec<String> {
+        let data = Data::draw().unwrap();
+        let mut seen = good(&data);
+        change(&mut seen);
+        let lines = lines(Iommu::Intel, &[], &seen, &data);
+        assert_eq!(lines.len(), rows::of(Iommu::Intel, &[]).count() + 1);
+        assert!(lines.iter().all(|l| l.passed == l.failed.is_empty()));
+        lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
+    }
+
+    #[test]
+    fn a_good_boot_passes() {
+        assert_eq!(failures(|_| ()), [""; 0]);
+    }
+
+    #[test]
+    fn a_boot_that_ends_early_fails_every_row() {
+        let data = Data::draw().unwrap();
+        assert!(lines(Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
+    }
+
+    #[test]
+    fn only_the_rows_that_are_named_are_judged() {
+        let data = Data::draw().unwrap();
+        let lines = lines(Iommu::Intel, &["at-once".to_owned()], &good(&data), &data);
+        assert_eq!(lines.iter().map(|l| l.row.as_str()).collect::<Vec<_>>(), ["at-once", "dom0"]);
+    }
+
+    #[test]
+    fn a_check_that_fails_or_never_comes_fails() {
+        let found = failures(|seen| {
+            seen.transcript.checks.retain(|c| (c.device.as_str(), c.name.as_str()) != ("refused", "bridge"));
+            for check in &mut seen.transcript.checks {
+                if (check.device.as_str(), check.name.as_str()) == ("bus", "resets") {
+                    (check.verdict, check.detail) = (Verdict::Fail, "round 31: ENODEV after 9 ms".to_owned());
+                }
+                if check.device == "xhci3" {
+                    check.verdict = Verdict::Skip;
+                }
+            }
+        });
+        assert_eq!(found, ["bus: resets: round 31: ENODEV after 9 ms", "refused: bridge: not reached"]);
+    }
+
+    #[test]
+    fn a_device_that_did_not_work_at_first_fails() {
+        let found = failures(|seen| {
+            for check in &mut seen.transcript.checks {
+                if (check.device.as_str(), check.name.as_str()) == ("ahci", "io") {
+                    check.detail = "00".to_owned();
+                }
+            }
+        });
+        assert_eq!(found, ["refused: ahci io: the checksum is 00"]);
+    }
+
+    #[test]
+    fn a_leak_a_complaint_and_a_bad_disk_fail() {
+        let found = failures(|seen| {
+            seen.after = Some(XenState { bound: 1, ..XenState::default() });
+            seen.transcript.blocks.insert("problems".to_owned(), vec!["WARNING: x".to_owned()]);
+            seen.transcript.blocks.insert("state-after".to_owned(), state(90));
+            seen.disks.push(("nvme0".to_owned(), false));
+        });
+        assert_eq!(
+            found,
+            [
+                "dom0: WARNING: x",
+                "dom0: interrupts bound to dom0: 0 before, 1 after",
+                "dom0: before: dom0-pages 9, guests 0, free-pages 100; after: dom0-pages 9, guests 0, free-pages 90",
+                "dom0: nvme0 does not hold what was written"
+            ]
+        );
+    }
+}

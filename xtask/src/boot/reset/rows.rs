@@ -1,0 +1,98 @@
+//! What is reset, and what has to come of it.
+
+use crate::boot::machine::Iommu;
+
+/// How often a device is reset.
+pub(super) const ROUNDS: u32 = 50;
+
+/// A line of the table: a function of `reset.sh`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub name: &'static str,
+    /// By their names in the machine.
+    pub devices: &'static [&'static str],
+    /// What it has to check.
+    pub checks: &'static [&'static str],
+    /// Only with this IOMMU.
+    pub only: Option<Iommu>,
+}
+
+const fn row(name: &'static str, devices: &'static [&'static str], checks: &'static [&'static str]) -> Row {
+    Row { name, devices, checks, only: None }
+}
+
+/// All of them, in their order.
+const ROWS: &[Row] = &[
+    row("flr", &["nvme0"], &["resets"]),
+    row("power", &["e1000e"], &["resets"]),
+    row("bus", &["nvme1"], &["resets", "function-level"]),
+    row("bus-only", &["xhci"], &["function-level", "resets"]),
+    row("shared-bus", &["nvme3", "xhci3"], &["in-use", "untouched", "idle", "work"]),
+    row(
+        "refused",
+        &["nvme0", "ahci"],
+        &[
+            "cold",
+            "warm",
+            "hot-on-a-root-bus",
+            "unknown-kind",
+            "unknown-flag",
+            "untouched",
+            "bridge",
+            "nobody",
+            "no-method",
+            "goes-on",
+        ],
+    ),
+    row("at-once", &["nvme0"], &["both", "works"]),
+    row("delayed", &["nvme1"], &["resets", "all-ones", "nobody-waits", "works"]),
+    row("unplugged", &["nvme1"], &["ends", "plugged", "frozen", "works"]),
+    row("in-use", &["nvme0", "e1000e"], &["nvme", "nvme-recovers", "e1000e", "e1000e-bound-anew"]),
+];
+
+/// The rows for a machine with this IOMMU; those that are named, or all if none is.
+pub(super) fn of(iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'static Row> {
+    let wanted = move |row: &&Row| names.is_empty() || names.iter().any(|n| n == row.name);
+    ROWS.iter().filter(move |row| row.only.is_none_or(|only| only == iommu)).filter(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::devices::{DEVICES, PAIR};
+
+    const SCRIPT: &str = include_str!("reset.sh");
+
+    #[test]
+    fn every_device_is_in_the_machine() {
+        for name in ROWS.iter().flat_map(|row| row.devices) {
+            assert!(DEVICES.iter().chain(PAIR).any(|device| device.name == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_row_is_in_the_script_with_its_checks() {
+        for (i, row) in ROWS.iter().enumerate() {
+            assert!(ROWS.iter().skip(i + 1).all(|other| other.name != row.name), "{}", row.name);
+            assert!(SCRIPT.contains(&format!("row_{}()", row.name.replace('-', "_"))), "{}", row.name);
+            for check in row.checks {
+                assert!(SCRIPT.contains(&format!("check {} {check} ", row.name)), "{} {check}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_script_runs_each_row_and_checks_nothing_else() {
+        let words =
+            |start: &'static str| SCRIPT.lines().filter_map(move |line| line.trim().strip_prefix(start));
+        let mut run: Vec<&str> = words("row ").map(|line| line.trim_end_matches(" &")).collect();
+        let mut all: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        run.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(run, all);
+        for mut check in words("check ").map(|line| line.split(' ')) {
+            let (name, check) = (check.next().unwrap_or_default(), check.next().unwrap_or_default());
+            assert!(ROWS.iter().any(|r| r.name == name && r.checks.contains(&check)), "{name} {check}");
+        }
+    }
+}
