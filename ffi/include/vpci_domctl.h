@@ -177,7 +177,7 @@
 #define VPCI_FUNCTION_CLEAN 1
 /* It is being reset. */
 #define VPCI_FUNCTION_RESETTING 2
-/* It did not survive its last reset: nobody sees it before another one succeeds. */
+/* It did not survive its last reset: whoever has it sees nothing of it, and no guest gets it, before another one succeeds. */
 #define VPCI_FUNCTION_LOST 3
 
 /* xen_domctl_vpci.flags: the server knows registers from 0x100 on. */
