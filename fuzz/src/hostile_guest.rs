@@ -56,7 +56,7 @@ struct Place {
     vectors: Vec<Vector>,
     /// What is known of it while a guest has it.
     known: Option<Known>,
-    /// How it was given, and its registers then.
+    /// How it was given, and its registers then, if it told the truth.
     gift: Option<(Gift, Option<Vec<u32>>)>,
     /// It left its guest for a reset, and comes back after so many operations.
     away: Option<u8>,
@@ -222,7 +222,8 @@ impl Machine {
         let known = self.known(number, rules);
         let (original, command) = oracle::check_attach(&traffic, Some(&known)).expect("COMMAND is written");
         self.places[number].known = Some(Known { original, command, ..known });
-        self.places[number].gift = Some((gift.clone(), before));
+        let honest = self.host.lies_left() == lies;
+        self.places[number].gift = Some((gift.clone(), before.filter(|_| honest)));
         self.note_ranges(number);
         let placed =
             self.with_others(number, |function, host, others| function.check_placement(host, others));

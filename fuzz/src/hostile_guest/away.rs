@@ -109,12 +109,10 @@ impl Machine {
         let (gift, first) = place.gift.clone().expect("it was given");
         let guests: Vec<_> = place.state.bars().iter().map(Bar::guest_address).collect();
         self.host.change(sbdf, header::COMMAND, Width::Word, 0);
-        let honest = self.host.lies_left();
-        let same = |now: &Option<Vec<u32>>| {
-            let without = |all: &Option<Vec<u32>>| all.as_ref().map(|all| [&all[..1], &all[2..]].concat());
-            without(now) == without(&first)
-        };
-        let unchanged = same(&self.host.registers(sbdf));
+        let lies = self.host.lies_left();
+        let but_command = |all: Vec<u32>| [&all[..1], &all[2..]].concat();
+        let unchanged =
+            first.is_some() && first.map(but_command) == self.host.registers(sbdf).map(but_command);
         let (rules, function) = gift.parts();
         let guest = GuestInfo {
             virtual_function: function.as_ref(),
@@ -138,7 +136,9 @@ impl Machine {
         self.places[number].away = None;
         let known = self.known(number, rules);
         let (_, command) = oracle::check_attach(&traffic, Some(&known)).expect("COMMAND is written");
-        if unchanged && self.host.lies_left() == honest {
+        let honest = self.host.lies_left() == lies;
+        self.places[number].gift = Some((gift, self.host.registers(sbdf).filter(|_| honest)));
+        if unchanged && honest {
             assert_eq!(
                 (&known.standard, &known.extended),
                 (&old.standard, &old.extended),

@@ -41,6 +41,10 @@ const DESCRIPTORS: u64 = 8;
 /// Bytes of a frame.
 const FRAME: u64 = 512;
 
+/// QEMU 7.2 ends itself if MSI-X is off when its throttling timer runs out, 128 us after an interrupt and later on a busy machine.
+/// So long, in microseconds, nothing turns it off.
+const THROTTLE: u64 = 30_000;
+
 /// Causes (10.2.4.1): other ones, by MSI-X; link status change.
 const OTHER: u32 = 1 << 24;
 const LINK: u32 = 1 << 2;
@@ -184,8 +188,8 @@ impl E1000e {
     pub(crate) fn leave_running(&mut self) {
         write32(self.registers + MASK_SET, u32::MAX);
         write32(self.registers + TRANSMIT_RING + TAIL, (self.next as u32 + 4) % DESCRIPTORS as u32);
-        // As in `stop`: a reset may follow.
-        xen::pause(super::SOON);
+        // A reset may follow.
+        xen::pause(THROTTLE);
     }
 
     /// Ends it.
@@ -193,8 +197,7 @@ impl E1000e {
         write32(self.registers + MASK_CLEAR, u32::MAX);
         write32(self.registers + RECEIVE_CONTROL, 0);
         write32(self.registers + TRANSMIT_CONTROL, 0);
-        // QEMU 7.2 ends itself if MSI-X is off when its throttling timer runs out, 128 us after an interrupt.
-        xen::pause(super::SOON);
+        xen::pause(THROTTLE);
         match &self.by {
             By::Msi(msi) => msi.disable(),
             By::Msix(msix, _) => msix.disable(),
