@@ -92,7 +92,7 @@ fn shown(victim: &mut Victim, way: Way) -> Outcome {
     for bytes in [2, 1, 4] {
         victim.worker.leave_running();
         way.ask(function, bytes);
-        ensure(!reset::is_ready(function), "it is still there", bytes)?;
+        ensure(reset::has_left(function), "it is still there", bytes)?;
         reset::wait(function)?;
         victim.worker.restart()?;
         victim.worker.exercise(bytes)?;
