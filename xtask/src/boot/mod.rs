@@ -140,12 +140,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return regression::run(&options(true), scope, iommus, timeout, args.json);
     }
     let kernel = Kernel::get()?;
-    // The loader says nothing while it copies a kernel, page by page: minutes on a busy machine.
-    let guests = args.guest || args.q35;
-    let silence = Duration::from_secs(if guests { 180 } else { 60 });
+    // The loader says nothing while it copies a kernel, page by page, and nobody while drivers and resets wait for what does
+    // not come: minutes on a busy machine.
+    let tables = args.guest || args.q35 || args.reset;
+    let silence = Duration::from_secs(if tables { 180 } else { 60 });
     let whole = Duration::from_secs(args.timeout.unwrap_or(if args.q35 { 900 } else { 600 }));
     let limits = Limits { whole, silence };
-    if guests || args.reset {
+    if tables {
         let common = Common {
             xen: &Build::make(&options(true))?,
             kernel: &kernel,

@@ -27,7 +27,10 @@ const ROWS: &[Row] = &[
     row("power", &["e1000e"], &["resets"]),
     row("bus", &["nvme1"], &["resets", "function-level"]),
     row("bus-only", &["xhci"], &["function-level", "resets"]),
-    row("shared-bus", &["nvme3", "xhci3"], &["in-use", "untouched", "idle", "work"]),
+    Row {
+        only: Some(Iommu::Intel),
+        ..row("shared-bus", &["nvme3", "xhci3"], &["in-use", "untouched", "idle", "work"])
+    },
     row(
         "refused",
         &["nvme0", "ahci"],

@@ -14,11 +14,6 @@
 #include "guest.h"
 #include "vpci.h"
 
-/* TEMPORARY */
-#if RVPCI_ABI_VERSION < 4
-struct rvpci_quirk { uint16_t vendor, first, last, mask; uint32_t class_mask, class_value, subsystem; uint8_t revision_first, revision_last, says, zero; uint16_t has, lacks; uint32_t value; uint8_t order[5], zeros[3]; };
-#endif
-
 static const char *const kinds[] = { "cold", "warm", "hot", "flr" };
 
 /* The kinds have the numbers of PCI_DEVICE_RESET_*; any other number is sent as it is. */
