@@ -1587,7 +1587,8 @@ int32_t rvpci_reset_start(struct rvpci_physical *physical,
  *
  * # Safety
  *
- * There are `count` members, each a physical function that nobody else uses; `due` may be written.
+ * There are `count` members, each another physical function that nobody else uses, nor a `rvpci_host_*` function that is
+ * called meanwhile; `due` may be written.
  */
 int32_t rvpci_reset_step(struct rvpci_physical *const *members,
                          uint32_t count,

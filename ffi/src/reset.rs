@@ -62,7 +62,8 @@ pub unsafe extern "C" fn rvpci_reset_start(
 ///
 /// # Safety
 ///
-/// There are `count` members, each a physical function that nobody else uses; `due` may be written.
+/// There are `count` members, each another physical function that nobody else uses, nor a `rvpci_host_*` function that is
+/// called meanwhile; `due` may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rvpci_reset_step(
     members: *const *mut rvpci_physical,

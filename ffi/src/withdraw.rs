@@ -73,6 +73,7 @@ pub unsafe extern "C" fn rvpci_device_reattach(
     let guarded = guard(&mut function, xen, known, trusted);
     // Its BARs are where they were, but their sizes are what the device says now.
     if let Err(error) = guarded.and_then(|()| function.check_placement(&xen, &others)) {
+        function.detach(&xen, &others);
         // Nothing of it is in the p2m, so this does not take several calls.
         let _ = function.withdraw(&xen, &others);
         return error.errno();

@@ -194,6 +194,10 @@ static int describe(const struct pci_dev *pdev,
         .physical = vpci_known(pdev->sbdf),
     };
 
+    /* Of one that is not known, no way around configuration space is, nor whether it is to be kept from guests. */
+    if ( !info->physical && !(place->flags & VPCI_PLACE_TRUSTED) )
+        return -EPERM;
+
     BUILD_BUG_ON(sizeof(info->bar) != sizeof(place->bar));
     memcpy(info->bar, place->bar, sizeof(info->bar));
 

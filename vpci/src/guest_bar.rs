@@ -208,7 +208,8 @@ impl Function<'_> {
     /// to its size, at another place in its page than in the host, not below 4 GiB where it has 32 bits, shares its host
     /// page with another function, or has a page that is to trap where it would not.
     pub fn check_placement<H: Host, S: Siblings>(&self, host: &H, siblings: &S) -> Result<(), AttachError> {
-        let stand = || (0..BARS).all(|at| self.may_stand(host, siblings, at));
+        // What firmware places may be anywhere until it is mapped.
+        let stand = || self.state.by_firmware || (0..BARS).all(|at| self.may_stand(host, siblings, at));
         let good = !self.is_guest() || stand() && self.has_its_pages_alone(host);
         if good { Ok(()) } else { Err(AttachError::Placement) }
     }

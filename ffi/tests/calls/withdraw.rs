@@ -300,6 +300,31 @@ fn a_device_that_cannot_be_given_back_can_be_later() {
 }
 
 #[test]
+fn a_device_that_cannot_be_given_back_is_as_its_first_owner_left_it() {
+    let mut guest = Guest::empty();
+    guest.host.device(SBDF).set(0x04, Width::Word, 0x0547);
+    assert_eq!(guest.attach(&guest.info()), RVPCI_DONE);
+    guest.withdraw_all();
+    // After its reset.
+    guest.host.device(SBDF).set(0x04, Width::Word, 0x0400);
+    guest.host.p2m_mut().set_special(BAR0 >> 12);
+    assert_eq!(guest.reattach(&guest.info()), -98);
+    assert_eq!(guest.host.device(SBDF).command(), 0x0543);
+}
+
+#[test]
+fn a_bar_that_firmware_places_may_be_anywhere_when_its_function_comes_back() {
+    let mut guest = Guest::empty();
+    let info =
+        rvpci_device_info { flags: RVPCI_BARS_BY_FIRMWARE, bar: [RVPCI_NO_ADDRESS; 7], ..guest.info() };
+    assert_eq!(guest.attach(&info), RVPCI_DONE);
+    guest.host.p2m_mut().set_special(BAR0 >> 12);
+    guest.write(0x10, 4, BAR0 as u32);
+    guest.withdraw_all();
+    assert_eq!(guest.reattach(&info), RVPCI_DONE);
+}
+
+#[test]
 fn a_device_of_several_functions_stays_one() {
     let mut guest = Guest::new();
     let is_many = |guest: &Guest| guest.read(0x0e, 1) & 0x80 != 0;

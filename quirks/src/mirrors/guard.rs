@@ -1,7 +1,7 @@
 //! The mirrors of a function that a guest gets, applied to it.
 
 use capabilities::Width;
-use vpci::{AttachError, Bar, Function, Host, Mirrors, Way};
+use vpci::{AttachError, Bar, Function, Host, Mirrors, View, Way};
 
 use super::{BarInfo, Subject, holes, ports, refused, way};
 use crate::table::Identity;
@@ -16,7 +16,7 @@ fn infos(bars: &[Bar; 7], trapped: impl Fn(u8) -> bool) -> [BarInfo; 6] {
 }
 
 /// Leaves out of the BARs of a guest's function, which this is, what its mirrors say. It is to be done after each
-/// [`Function::attach`] and [`Function::reattach`]; [`Identity`] then answers for the pages.
+/// [`Function::attach`] and [`Function::reattach`]; [`Identity`] then answers for the pages. The hardware domain keeps what it has.
 ///
 /// # Errors
 ///
@@ -28,6 +28,9 @@ pub fn guard<H: Host>(
     identity: &Identity,
     trusted: bool,
 ) -> Result<(), AttachError> {
+    if function.state.view() != View::Guest {
+        return Ok(());
+    }
     let bars = infos(function.state.bars(), |bar| function.state.traps_in(bar));
     let subject = Subject { identity, bars: &bars };
     if !trusted && !refused(subject).is_empty() {

@@ -459,9 +459,16 @@ impl Reset {
                 self.go_at(State::Finish { tries }, from);
                 return;
             }
-            // Those behind one whose pages did not go are in use.
-            for member in scope.iter().take(usize::from(self.withdrawn)) {
-                context.config(member).write16(header::COMMAND, Command::INTX_DISABLE.bits());
+            // Those behind one whose pages did not go are in use; what is mapped of that one is answered (XSA-120).
+            let mapped = self.outcome == Outcome::Quarantined(Reason::StillMapped);
+            for (number, member) in (1..=self.withdrawn).zip(scope) {
+                let device = context.config(member);
+                let kept = if mapped && number == self.withdrawn {
+                    device.read16(header::COMMAND) & Command::MEMORY.bits()
+                } else {
+                    0
+                };
+                device.write16(header::COMMAND, kept | Command::INTX_DISABLE.bits());
             }
         }
         let good = matches!(self.outcome, Outcome::Ready(_));

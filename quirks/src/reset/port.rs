@@ -60,7 +60,7 @@ pub fn enable_rrs<P: Platform>(platform: &P, sbdf: Sbdf) -> bool {
     let found = walk::standard(&port).find(|capability| capability.id == CapabilityId::EXPRESS);
     let Some(at) = found.map(|capability| capability.offset) else { return false };
     let flags = port.read16(at + express::FLAGS);
-    if flags >> 4 & 0xf != ROOT_PORT || express::length(flags) <= express::ROOT_CAPABILITIES {
+    if flags >> 4 & 0xf != ROOT_PORT {
         return false;
     }
     let control = port.read16(at + express::ROOT_CONTROL);
