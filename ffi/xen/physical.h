@@ -61,6 +61,7 @@ struct vpci_physical {
 
     /* lock: who waits for the end, and since when; what the end was. */
     domid_t waiting_domain;
+    bool left_waiting;          /* told to call again */
     unsigned int waiting_vcpu;
     s_time_t waiting_since;
     s_time_t ended;

@@ -55,6 +55,7 @@ static void ask(struct vpci_physical *physical, uint32_t methods)
     physical->due = 0;
     /* Who waited for the last one, and did not come back, does not keep others from waiting for this one. */
     physical->waiting_domain = DOMID_INVALID;
+    physical->left_waiting = false;
     tasklet_schedule(&tasklet);
 }
 
@@ -81,6 +82,7 @@ static int wait_for(struct vpci_physical *physical)
     else if ( NOW() - physical->waiting_since > LONGEST_WAIT )
     {
         physical->waiting_domain = DOMID_INVALID;
+        physical->left_waiting = true;
         return -EAGAIN;
     }
 
@@ -90,15 +92,16 @@ static int wait_for(struct vpci_physical *physical)
 }
 
 /*
- * Whether the running vCPU waited for a reset, which is over: then it waits no more. It was woken at once; if it did not come
- * then, its hypercall ended otherwise, and this is another one. The lock is held.
+ * Whether the running vCPU waited for a reset, which is over: then it waits no more. So did whoever was told to call again. It
+ * was woken at once; if it did not come then, its hypercall ended otherwise, and this is another one. The lock is held.
  */
 static bool has_waited(struct vpci_physical *physical)
 {
-    if ( !is_waiting(physical) )
+    if ( !is_waiting(physical) && !physical->left_waiting )
         return false;
 
     physical->waiting_domain = DOMID_INVALID;
+    physical->left_waiting = false;
 
     return NOW() - physical->ended < MOST_DELAY;
 }
@@ -167,7 +170,7 @@ int vpci_reset_and_wait(struct vpci_physical *physical, uint32_t methods)
     spin_lock(&lock);
     if ( physical->phase != IDLE )
         rc = wait_for(physical);
-    else if ( has_waited(physical) )
+    else if ( has_waited(physical) && physical->methods == methods )
         rc = physical->result;
     else
     {
