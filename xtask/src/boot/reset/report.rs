@@ -61,6 +61,7 @@ pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) ->
         })
         .collect();
     let mut dom0 = line("dom0", &[]);
+    check("dom0", "bars", &mut dom0, seen);
     whole::judge(seen, &mut dom0.held, &mut dom0.failed);
     for (device, good) in &seen.disks {
         if *good {
@@ -83,14 +84,19 @@ fn judge(row: &Row, line: &mut Line, seen: &Seen, data: &Data) {
         line.failed.extend(checks.filter_map(|c| Some(format!("{} {}", device.name, c.err()?))));
     }
     for name in row.checks {
-        let check = seen.transcript.checks.iter().find(|c| c.device == row.name && c.name == *name);
-        match check {
-            Some(check) if check.verdict == Verdict::Ok => {
-                line.held.push(format!("{name}: {}", check.detail).trim_end_matches([':', ' ']).to_owned());
-            }
-            Some(check) => line.failed.push(format!("{name}: {}", check.detail)),
-            None => line.failed.push(format!("{name}: not reached")),
+        check(row.name, name, line, seen);
+    }
+}
+
+/// Adds what became of a check of a row.
+fn check(row: &str, name: &str, line: &mut Line, seen: &Seen) {
+    match seen.transcript.checks.iter().find(|c| c.device == row && c.name == name) {
+        Some(check) if check.verdict == Verdict::Ok && check.detail.is_empty() => {
+            line.held.push(name.to_owned());
         }
+        Some(check) if check.verdict == Verdict::Ok => line.held.push(format!("{name}: {}", check.detail)),
+        Some(check) => line.failed.push(format!("{name}: {}", check.detail)),
+        None => line.failed.push(format!("{name}: not reached")),
     }
 }
 
@@ -114,6 +120,7 @@ mod tests {
                 seen.transcript.take(&format!("check {} {name} ok done after 104 ms", row.name));
             }
         }
+        seen.transcript.take("check dom0 bars ok 9 mapped");
         for name in ["state-before", "state-after"] {
             seen.transcript.blocks.insert(name.to_owned(), state(100));
         }
@@ -185,10 +192,16 @@ mod tests {
             seen.transcript.blocks.insert("problems".to_owned(), vec!["WARNING: x".to_owned()]);
             seen.transcript.blocks.insert("state-after".to_owned(), state(90));
             seen.disks.push(("nvme0".to_owned(), false));
+            for check in &mut seen.transcript.checks {
+                if check.name == "bars" {
+                    check.verdict = Verdict::Fail;
+                }
+            }
         });
         assert_eq!(
             found,
             [
+                "dom0: bars: 9 mapped",
                 "dom0: WARNING: x",
                 "dom0: interrupts bound to dom0: 0 before, 1 after",
                 "dom0: before: dom0-pages 9, guests 0, free-pages 100; after: dom0-pages 9, guests 0, free-pages 90",

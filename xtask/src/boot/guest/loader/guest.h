@@ -116,8 +116,8 @@ const char *show_sbdf(uint32_t sbdf);
 
 /* reset.c */
 /*
- * Has Xen reset a device: `kind` is cold, warm, hot, flr, or the number of one. Prints `reset SBDF KIND OUTCOME MS`, where OUTCOME
- * is `done` or an errno. False if it was not done.
+ * Has Xen reset a device: `kind` is cold, warm, hot, flr, or the number of one. Prints `reset SBDF KIND OUTCOME MS CALLS`, where
+ * OUTCOME is `done` or an errno, and CALLS how often Xen was asked. False if it was not done.
  */
 bool device_reset(uint32_t host, const char *kind);
 /*

@@ -46,15 +46,15 @@ static unsigned long processor_time(unsigned int vcpu)
     return xen_domctl(&op, XEN_DOMCTL_getvcpuinfo, 0) ? op.u.getvcpuinfo.cpu_time / 1000000 : 0;
 }
 
-/* Has Xen reset it; 0 or an errno. Xen waits for the end of a reset only for a while at a time. */
-static int reset(uint32_t host, uint32_t flags)
+/* Has Xen reset it; 0 or an errno. Xen waits for the end of a reset only for a while at a time: it took so many calls. */
+static int reset(uint32_t host, uint32_t flags, unsigned int *calls)
 {
     struct pci_device_reset op = {
         .dev = { .seg = host >> 16, .bus = host >> 8, .devfn = host },
         .flags = flags,
     };
 
-    while ( xen_physdev(PHYSDEVOP_pci_device_reset, &op) < 0 )
+    for ( *calls = 1; xen_physdev(PHYSDEVOP_pci_device_reset, &op) < 0; ++*calls )
         if ( errno != EAGAIN )
             return errno;
 
@@ -64,6 +64,7 @@ static int reset(uint32_t host, uint32_t flags)
 bool device_reset(uint32_t host, const char *kind)
 {
     unsigned long start = milliseconds();
+    unsigned int calls;
     const char *name;
     uint32_t flags;
     int error;
@@ -73,9 +74,9 @@ bool device_reset(uint32_t host, const char *kind)
         errno = EINVAL;
         return failed("reading %s", kind);
     }
-    error = reset(host, flags);
+    error = reset(host, flags, &calls);
     name = error ? strerrorname_np(error) : "done";
-    printf("reset %s %s %s %lu\n", show_sbdf(host), kind, name ? name : "unknown", milliseconds() - start);
+    printf("reset %s %s %s %lu %u\n", show_sbdf(host), kind, name ? name : "unknown", milliseconds() - start, calls);
 
     return !error;
 }
@@ -178,16 +179,27 @@ static void print_methods(uint32_t methods)
         }
 }
 
+static const char *name_of(const char *const *names, size_t count, uint32_t number)
+{
+    return number < count ? names[number] : "unknown";
+}
+#define NAME_OF(names, number) name_of(names, sizeof(names) / sizeof((names)[0]), number)
+
 bool device_function(uint32_t host)
 {
+    /* VPCI_FUNCTION_*, RVPCI_OUTCOME_* and RVPCI_REASON_*. */
     static const char *const states[] = { "used", "clean", "resetting", "lost" };
+    static const char *const outcomes[] = { "never", "running", "ready", "refused", "quarantined" };
+    static const char *const reasons[] = {
+        "none", "no-snapshot", "busy", "virtual-functions", "no-method", "bus-in-use", "still-mapped", "gone", "power",
+        "not-ready", "link", "sequence", "bridge", "bar", "layout", "cancelled",
+    };
     struct xen_domctl_vpci op = { .op = VPCI_DOMCTL_function, .machine_sbdf = host };
 
     if ( !vpci_domctl(0, &op) )
         return failed("asking about %s", show_sbdf(host));
-    printf("function %s state=%s outcome=%u reason=%u method=", show_sbdf(host),
-           op.u.function.state < sizeof(states) / sizeof(states[0]) ? states[op.u.function.state] : "unknown",
-           op.u.function.outcome, op.u.function.reason);
+    printf("function %s state=%s outcome=%s reason=%s method=", show_sbdf(host), NAME_OF(states, op.u.function.state),
+           NAME_OF(outcomes, op.u.function.outcome), NAME_OF(reasons, op.u.function.reason));
     print_methods(op.u.function.method);
     printf(" methods=");
     print_methods(op.u.function.methods);
