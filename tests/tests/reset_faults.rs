@@ -264,6 +264,8 @@ fn pages_that_do_not_go_keep_the_function_in_quarantine() {
     assert_eq!(model.reset(), Outcome::Quarantined(Reason::StillMapped));
     assert_eq!(model.now(), 10 * SECOND);
     assert_eq!(model.place(0).part.resets, []);
+    // Its pages are a guest's yet: they are answered, and no more (XSA-120).
+    assert_eq!(model.place(0).part.device.command() & 7, 2);
 }
 
 #[test]

@@ -46,8 +46,8 @@ pub enum Outcome {
     /// Nothing was done to the function: it is where and as it was.
     Refused(Reason),
     /// It must go to nobody. It is withdrawn, and as far as it answers it neither decodes nor masters; so are all
-    /// functions that were reset with it. After [`Reason::StillMapped`], pages of one of them are still in the p2m, and
-    /// those behind it were not withdrawn.
+    /// functions that were reset with it. After [`Reason::StillMapped`], pages of one of them are still in the p2m, which
+    /// decodes memory yet, if it did, and those behind it were not withdrawn.
     Quarantined(Reason),
 }
 
