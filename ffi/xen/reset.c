@@ -571,16 +571,17 @@ static void step(struct vpci_physical *physical)
 {
     struct rvpci_physical *core[MAX_MEMBERS];
     struct rvpci_reset_state state;
-    uint64_t due = 0;
+    uint64_t now = microseconds(), due = now;
     unsigned int i;
 
     for ( i = 0; i < physical->nr_members; i++ )
         core[i] = physical_core(physical->member[i]);
 
-    if ( rvpci_reset_step(core, physical->nr_members, microseconds(),
+    if ( rvpci_reset_step(core, physical->nr_members, now,
                           &due) == RVPCI_AGAIN )
     {
-        physical->due = due * 1000;
+        /* What is waited for counts from the end of the step. */
+        physical->due = NOW() + (max(due, now) - now) * 1000;
         if ( physical->has_released )
             claim_members(physical, false);
         physical->has_released = false;

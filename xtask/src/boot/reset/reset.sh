@@ -36,7 +36,8 @@ known() { loader function "$2" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
 reset() {
     [ $((i % 10)) != 1 ] || [ "$rounds" = 10 ] || step "$name: reset $i of $rounds"
     answers done "$1" "$by" || return 1
-    [ "$took" -ge "$wait" ] || return 1
+    # QEMU's processors do not have one clock.
+    [ $((took * 5)) -ge $((wait * 4)) ] || return 1
     [ "$took" -ge "${least:=$took}" ] || least=$took
     [ "$took" -le "${most:=$took}" ] || most=$took
 }
