@@ -7,7 +7,7 @@ use crate::{
     pci::{
         Function,
         bar::{self, Bars},
-        function::{ADVANCED_FEATURES, COMMAND, MEMORY_SPACE, PCIE, POWER_MANAGEMENT},
+        function::{ADVANCED_FEATURES, BUS_MASTER, COMMAND, IO_SPACE, MEMORY_SPACE, PCIE, POWER_MANAGEMENT},
     },
     report::{Fault, ensure, result, skip},
     xen,
@@ -89,7 +89,7 @@ pub(crate) fn is_ready(function: Function) -> bool {
 /// CPU that had to wait for another one sees no more of it.
 pub(crate) fn has_left(function: Function) -> bool {
     let command = function.read16(COMMAND);
-    command == 0xffff || command & 7 == 0
+    command == 0xffff || command & (IO_SPACE | MEMORY_SPACE | BUS_MASTER) == 0
 }
 
 /// Waits until it is there.
