@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the console key 'M' tells: interrupts, and what was refused.
+ * What the console key 'M' tells: interrupts, I/O handlers, and what was refused.
  */
 #include <xen/lib.h>
 #include <xen/sched.h>
@@ -212,6 +212,7 @@ void vpci_dump_msi(void)
             continue;
 
         printk("vPCI devices of %pd\n", d);
+        printk("%pd has %u I/O handlers\n", d, d->arch.hvm.io_handler_count);
         if ( read_trylock(&d->pci_lock) )
         {
             dump_mch(d);

@@ -327,6 +327,27 @@ fn b42_what_cannot_be_bound_is_tried_again() {
     }
 }
 
+/// A host keeps the mapping of a slot until it is asked for another page there.
+#[test]
+fn neighbours_in_four_pages_have_four_slots() {
+    // 65 vectors: the table is in two pages, and so is the PBA.
+    let device = Device::endpoint(0x8086, 0x10d3)
+        .with_bar32(0, 0xfe00_0000, 0x8000)
+        .with_msix(0xa0, 65, (0, 0x1c00), (0, 0x4ff8))
+        .with_command(2);
+    let mut machine = Machine::with(device);
+    machine.host.take_events();
+    let mut slots = [0x1000, 0x2800, 0x4000, 0x5800].map(|offset| {
+        assert!(machine.mmio_read(BAR + offset, 4).is_some());
+        match machine.host.take_events()[..] {
+            [Event::MmioRead(slot, address, 4)] if address == BAR + offset => slot,
+            ref other => panic!("{other:x?}"),
+        }
+    });
+    slots.sort_unstable();
+    assert_eq!(slots, [0, 1, 2, 3]);
+}
+
 #[test]
 fn b43_neighbours_pass_at_any_width() {
     let mut machine = machine();

@@ -260,26 +260,43 @@ fn another_function_of_the_guest_works_meanwhile() {
     guest.end();
 }
 
-#[test]
-fn a_function_that_cannot_be_given_back_can_be_later() {
-    let mut guest = resettable();
-    let first = view(&mut guest);
-    work(&mut guest);
-    withdraw(&mut guest);
-    // It does not look like a function for now.
-    let header_type = guest.device().get(0x0e, Width::Byte);
-    guest.device().set(0x0e, Width::Byte, 0x7f);
+/// Fails to give it back.
+fn stays_away(guest: &mut Guest, error: AttachError) {
     let mut info = Info { view: View::Guest, ..Info::hardware(guest.machine.sbdf(0)) };
     let refused = guest.machine.function(0, |function, host| function.reattach(host, &mut info));
-    assert_eq!(refused, Err(AttachError::Unsupported));
-    assert_eq!(view(&mut guest), [u32::MAX; 0x400]);
-    assert_eq!(withdraw(&mut guest), 1);
-    guest.device().set(0x0e, Width::Byte, header_type);
-    assert_eq!(reattach(&mut guest), Written::Done);
-    assert_eq!(view(&mut guest), first, "its BARs are where they were");
-    guest.write(COMMAND, 2, 6);
-    assert!(guest.machine.host.p2m().get(BAR0 >> 12).is_some());
-    guest.end();
+    assert_eq!(refused, Err(error));
+    assert_eq!(view(guest), [u32::MAX; 0x400]);
+    assert_eq!(withdraw(guest), 1);
+}
+
+#[test]
+fn a_function_that_cannot_be_given_back_can_be_later() {
+    for by_firmware in [false, true] {
+        let places = if by_firmware { GuestInfo::NONE.bars } else { BARS };
+        let info = GuestInfo { bars: places, by_firmware, resettable: true, ..GuestInfo::NONE };
+        let mut guest = Guest::given(everything(), info).expect("it can be given");
+        if by_firmware {
+            guest.write(0x10, 4, 0xe000_0000);
+        }
+        let (first, places) = (view(&mut guest), bars(&mut guest));
+        withdraw(&mut guest);
+        // The size of its table cannot be written in truth.
+        guest.device().set(MSIX + 2, Width::Word, 3);
+        // It does not look like a function for now.
+        let header_type = guest.device().get(0x0e, Width::Byte);
+        guest.device().set(0x0e, Width::Byte, 0x7f);
+        stays_away(&mut guest, AttachError::Unsupported);
+        guest.device().set(0x0e, Width::Byte, header_type);
+        // It has more capabilities than there is room for, which shows when most of them are taken.
+        guest.machine.set_registers(0, 40);
+        stays_away(&mut guest, AttachError::Full);
+        guest.machine.set_registers(0, 1024);
+        assert_eq!(reattach(&mut guest), Written::Done);
+        assert_eq!(view(&mut guest), first);
+        assert_eq!(bars(&mut guest), places, "its BARs move if they did");
+        work(&mut guest);
+        guest.end();
+    }
 }
 
 #[test]

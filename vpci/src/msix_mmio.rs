@@ -180,7 +180,8 @@ impl Function<'_> {
     }
 
     /// Whether the bytes at `address` may be reached at this width: neighbours at any, the PBA as PCIe says, and
-    /// never from one of them into the table or out of the trapped pages.
+    /// never from one of them into the table or out of the trapped pages. What both ends may reach, the bytes between them
+    /// may: table and PBA have eight aligned bytes at least.
     fn reaches_device(&self, address: u64, bytes: u8) -> bool {
         let Some(last) = address.checked_add(u64::from(bytes) - 1) else { return false };
         let pba = matches!((self.place(address), self.place(last)), (Place::Pba, _) | (_, Place::Pba));
@@ -202,12 +203,7 @@ impl Function<'_> {
         let (mut value, mut done) = (0, 0);
         while done < bytes {
             let at = address + u64::from(done);
-            // Of an access that is not aligned, some bytes may be the table's.
-            let part = if piece == bytes || self.reaches_device(at, piece) {
-                self.read_piece(host, mirrors, at, piece)?
-            } else {
-                ones(piece)
-            };
+            let part = self.read_piece(host, mirrors, at, piece)?;
             value |= (part & ones(piece)) << (8 * u32::from(done));
             done += piece;
         }
@@ -268,10 +264,6 @@ impl Function<'_> {
         while done < bytes {
             let (at, part) = part(done);
             done += piece;
-            if piece != bytes && !self.reaches_device(at, piece) {
-                reached = false;
-                continue;
-            }
             match self.write_piece(host, mirrors, at, piece, part, locked) {
                 Some(Written::Done) => {}
                 Some(Written::Pending) => written = Written::Pending,

@@ -12,11 +12,16 @@ pub(super) fn judge(seen: &Seen, held: &mut Vec<String>, failed: &mut Vec<String
     match (&seen.before, &seen.after) {
         (Some(before), Some(after)) => {
             let leaks = after.leaked_since(before);
-            if leaks.is_empty() {
-                let (bound, entries) = (after.bound, after.entries);
-                held.push(format!("{bound} interrupts, {entries} MSI entries before and after"));
+            match after.handlers {
+                Some(handlers) if leaks.is_empty() => {
+                    let (bound, entries) = (after.bound, after.entries);
+                    held.push(format!(
+                        "{bound} interrupts, {entries} MSI entries, {handlers} I/O handlers before and after"
+                    ));
+                }
+                Some(_) => failed.extend(leaks),
+                None => failed.push("I/O handlers: not told".to_owned()),
             }
-            failed.extend(leaks);
         }
         _ => failed.push("Xen's state: not reached".to_owned()),
     }
@@ -56,6 +61,12 @@ fn memory(before: &[String], after: &[String]) -> Result<String, String> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::boot::xen_state::XenState;
+
+    /// What Xen tells of a dom0 that has nothing.
+    pub(in crate::boot) fn told() -> XenState {
+        XenState { handlers: Some(7), ..XenState::default() }
+    }
 
     /// What `loader state` prints.
     pub(in crate::boot) fn state(free: u32) -> Vec<String> {
@@ -70,5 +81,13 @@ pub(super) mod tests {
         let mut left = state(100);
         left[1] = "guests 1".to_owned();
         assert!(memory(&state(100), &left).is_err());
+    }
+    #[test]
+    fn handlers_have_to_be_told() {
+        let silent = XenState::default();
+        let seen = Seen { before: Some(silent.clone()), after: Some(silent), ..Seen::default() };
+        let (mut held, mut failed) = (Vec::new(), Vec::new());
+        judge(&seen, &mut held, &mut failed);
+        assert!(failed.contains(&"I/O handlers: not told".to_owned()));
     }
 }

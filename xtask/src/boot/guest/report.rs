@@ -212,12 +212,15 @@ impl outcome::Line for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::{guest::rows::TABLE, whole::tests::state, xen_state::XenState};
+    use crate::boot::{
+        guest::rows::TABLE,
+        whole::tests::{state, told},
+        xen_state::XenState,
+    };
 
     /// What a boot shows where everything works.
     fn good(data: &Data) -> Seen {
-        let mut seen =
-            Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
+        let mut seen = Seen { before: Some(told()), after: Some(told()), ..Seen::default() };
         let mut domain = 0;
         for row in TABLE.rows(Iommu::Intel, &[]) {
             for round in 1..=row.times {
@@ -391,7 +394,7 @@ mod tests {
     #[test]
     fn a_leak_and_a_bad_disk_fail() {
         let found = failures(|seen| {
-            seen.after = Some(XenState { bound: 1, ..XenState::default() });
+            seen.after = Some(XenState { bound: 1, ..told() });
             seen.transcript.blocks.insert("state-after".to_owned(), state(95));
             seen.disks.push(("nvme0".to_owned(), false));
         });

@@ -103,12 +103,14 @@ fn check(row: &str, name: &str, line: &mut Line, seen: &Seen) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::{whole::tests::state, xen_state::XenState};
+    use crate::boot::{
+        whole::tests::{state, told},
+        xen_state::XenState,
+    };
 
     /// What a boot shows where everything works.
     fn good(data: &Data) -> Seen {
-        let mut seen =
-            Seen { before: Some(XenState::default()), after: Some(XenState::default()), ..Seen::default() };
+        let mut seen = Seen { before: Some(told()), after: Some(told()), ..Seen::default() };
         for device in DEVICES.iter().chain(PAIR) {
             for name in required(device.kind, false) {
                 let detail = data.expected(device.kind, name).unwrap_or_default();
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn a_leak_a_complaint_and_a_bad_disk_fail() {
         let found = failures(|seen| {
-            seen.after = Some(XenState { bound: 1, ..XenState::default() });
+            seen.after = Some(XenState { bound: 1, ..told() });
             seen.transcript.blocks.insert("problems".to_owned(), vec!["WARNING: x".to_owned()]);
             seen.transcript.blocks.insert("state-after".to_owned(), state(90));
             seen.disks.push(("nvme0".to_owned(), false));
