@@ -17,7 +17,7 @@ use crate::{library, run, ui};
 /// Our directory in the tree.
 const DIRECTORY: &str = "xen/drivers/vpci-rs";
 
-/// A change of one of Xen's own files. `line` is there once.
+/// A change of one of Xen's own files. `line`, which may be several, is there once.
 struct Hook {
     file: &'static str,
     line: &'static str,
@@ -25,7 +25,7 @@ struct Hook {
 }
 
 enum Change {
-    /// The line becomes these.
+    /// It becomes these lines.
     Becomes(&'static [&'static str]),
     /// These lines go behind it.
     Then(&'static [&'static str]),
@@ -34,7 +34,7 @@ enum Change {
 }
 
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 17] = [
+const HOOKS: [Hook; 22] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
@@ -104,6 +104,37 @@ const HOOKS: [Hook; 17] = [
         file: "xen/drivers/passthrough/pci.c",
         line: "    /* Do not allow broken devices to be assigned to guests. */",
         change: Change::First(&["    if ( (rc = vpci_prepare_assign(d, pdev)) != 0 )", "        return rc;"]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )",
+        change: Change::Becomes(&[
+            "    /* It is on a CPU's list, and STATE_SCHED, until that CPU has taken it from there. */",
+            "    switch ( 0 )",
+        ]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "    if ( pt_pirq_softirq_active(pirq_dpci) )",
+        change: Change::Becomes(&[
+            "    /* The caller may hold a lock that this CPU, or the one with the softirq, needs first. */",
+            "    if ( false )",
+        ]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "                pirq_dpci->gmsi.gvec = 0;\n                pirq_dpci->dom = NULL;",
+        change: Change::Becomes(&["                pirq_dpci->gmsi.gvec = 0;"]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "                pirq_dpci->dom = NULL;\n                if ( hvm_irq_dpci )",
+        change: Change::Becomes(&["                if ( hvm_irq_dpci )"]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )",
+        change: Change::First(&["    if ( !pirq_dpci->masked )", "        return;"]),
     },
     Hook {
         file: "xen/drivers/pci/physdev.c",
@@ -224,30 +255,34 @@ fn write_all(files: &BTreeMap<PathBuf, String>) -> Result<bool> {
 impl Hook {
     /// The lines as they are in Xen, and as they are with the hook.
     fn lines(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let without: Vec<&str> = self.line.split('\n').collect();
         let with = match self.change {
             Change::Becomes(lines) => lines.to_vec(),
-            Change::Then(lines) => [&[self.line], lines].concat(),
-            Change::First(lines) => [lines, &[self.line]].concat(),
+            Change::Then(lines) => [&without, lines].concat(),
+            Change::First(lines) => [lines, &without].concat(),
         };
-        (vec![self.line], with)
+        (without, with)
     }
 
     /// The text with the hook, or without; `None` if it is not clear where that is.
     fn edit(&self, text: &str, applied: bool) -> Option<String> {
         let (without, with) = self.lines();
         let lines: Vec<&str> = text.split('\n').collect();
-        let places = |wanted: &[&str]| -> Vec<usize> {
-            (0..lines.len()).filter(|&at| lines.get(at..at + wanted.len()) == Some(wanted)).collect()
-        };
-        let (at, length) = match (places(&with).as_slice(), places(&without).as_slice()) {
-            // Where a line is inserted, the one beside it is still there.
-            (&[at], rest) if rest.len() == usize::from(with.contains(&self.line)) => (at, with.len()),
-            (&[], &[at]) => (at, without.len()),
+        let (there, not_there) = (places(&with, &lines), places(&without, &lines));
+        // The ones may be some of the others.
+        let (at, length) = match (there.as_slice(), not_there.as_slice()) {
+            (&[at], rest) if rest.len() == places(&without, &with).len() => (at, with.len()),
+            (rest, &[at]) if rest.len() == places(&with, &without).len() => (at, without.len()),
             _ => return None,
         };
         let now = if applied { with } else { without };
         Some([&lines[..at], &now, &lines[at + length..]].concat().join("\n"))
     }
+}
+
+/// Where these lines are among others.
+fn places(wanted: &[&str], lines: &[&str]) -> Vec<usize> {
+    (0..lines.len()).filter(|&at| lines.get(at..at + wanted.len()) == Some(wanted)).collect()
 }
 
 /// Refuses what is not a tree of the version that the glue is written for.
@@ -283,7 +318,7 @@ mod tests {
     use super::*;
 
     /// Xen's files, as far as hooks go.
-    const XEN: [(&str, &str); 11] = [
+    const XEN: [(&str, &str); 12] = [
         (
             "drivers/Makefile",
             "obj-y += char/\nobj-$(CONFIG_HAS_VPCI) += vpci/\nobj-$(CONFIG_ACPI) += acpi/\n",
@@ -307,6 +342,16 @@ mod tests {
         (
             "drivers/passthrough/pci.c",
             "    /* Do not allow broken devices to be assigned to guests. */\n    rc = -EBADF;\n",
+        ),
+        (
+            "drivers/passthrough/x86/hvm.c",
+            concat!(
+                "    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )\n        pirq_dpci->dom = NULL;\n",
+                "    if ( pt_pirq_softirq_active(pirq_dpci) )\n                pirq_dpci->gmsi.gvec = 0;\n",
+                "                pirq_dpci->dom = NULL;\n\n                pirq_dpci->dom = NULL;\n",
+                "                if ( hvm_irq_dpci )\n\n",
+                "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )\n    {\n",
+            ),
         ),
         ("drivers/pci/physdev.c", "            ret = vpci_reset_device(pdev);\n            break;\n"),
         (
@@ -415,6 +460,24 @@ mod tests {
                     "    /*",
                     "    if ( (rc = vpci_prepare_assign(d, pdev)) != 0 )\n        return rc;\n    /*",
                 )],
+            ),
+            (
+                "drivers/passthrough/x86/hvm.c",
+                &[
+                    (
+                        "    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )",
+                        "    /* It is on a CPU's list, and STATE_SCHED, until that CPU has taken it from there. */\n    switch ( 0 )",
+                    ),
+                    (
+                        "    if ( pt_pirq_softirq_active(pirq_dpci) )",
+                        "    /* The caller may hold a lock that this CPU, or the one with the softirq, needs first. */\n    if ( false )",
+                    ),
+                    ("                pirq_dpci->dom = NULL;\n", ""),
+                    (
+                        "    if ( unlikely",
+                        "    if ( !pirq_dpci->masked )\n        return;\n    if ( unlikely",
+                    ),
+                ],
             ),
             (
                 "drivers/pci/physdev.c",

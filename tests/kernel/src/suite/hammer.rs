@@ -1,20 +1,26 @@
-//! Two vCPUs at configuration space at once.
+//! Two vCPUs at one device at once.
 //!
-//! Port 0xCF8 is one register for both, so what each reads and writes may be of the other's choosing, as on real hardware
-//! without a lock. What has to hold: every value read is one that some register has, nobody stops, and the device works when
-//! it is over.
+//! At configuration space: port 0xCF8 is one register for both, so what each reads and writes may be of the other's choosing,
+//! as on real hardware without a lock. What has to hold: every value read is one that some register has, nobody stops, and
+//! the device works when it is over.
+//!
+//! At an interrupt: one has the device raise it, again and again, and the other one binds it elsewhere, takes it back, and
+//! gives it up.
 
 use core::{
     arch::global_asm,
-    sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering},
+    ptr,
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
-use super::worker::Worker;
+use super::worker::{Message, Worker};
 use crate::{
-    memory,
+    drivers::nvme::Nvme,
+    interrupts, memory,
     pci::{
-        Access, Address, Function, bar,
+        Function, bar,
         function::{self, BUS_MASTER, MEMORY_SPACE},
+        msi::{MSIX_ENABLE, Msix},
     },
     report::{Fault, ensure, result, skip},
     xen,
@@ -22,11 +28,21 @@ use crate::{
 
 /// How long both go on, in microseconds.
 const TIME: u64 = 500_000;
+/// How long an interrupt comes and goes.
+const STORM: u64 = 5_000_000;
 
-static GO: AtomicBool = AtomicBool::new(false);
-static TARGET: AtomicU16 = AtomicU16::new(0);
+/// What the second vCPU does until there is nothing to do.
+enum Task {
+    /// Works at configuration space.
+    Batter(Function),
+    /// Has the interrupt of an entry come and go, with this vector or the next.
+    Toggle(Msix, u16, u8),
+}
+
+static TASK: AtomicPtr<Task> = AtomicPtr::new(ptr::null_mut());
 static ROUNDS: AtomicU32 = AtomicU32::new(0);
-static RUNNING: AtomicBool = AtomicBool::new(false);
+/// The second vCPU runs, and has no task.
+static IDLE: AtomicBool = AtomicBool::new(false);
 
 global_asm!(
     r#"
@@ -52,21 +68,37 @@ unsafe extern "C" {
     static second_stack: u8;
 }
 
-/// What the second vCPU does: it waits for a target, and works on it.
+/// The second vCPU, which waits for tasks.
 #[unsafe(no_mangle)]
 extern "C" fn second() -> ! {
-    RUNNING.store(true, Ordering::SeqCst);
     loop {
-        while !GO.load(Ordering::SeqCst) {
+        IDLE.store(true, Ordering::SeqCst);
+        while TASK.load(Ordering::SeqCst).is_null() {
             crate::cpu::relax();
         }
-        let function = Function { address: Address(TARGET.load(Ordering::SeqCst)), access: Access::Ports };
-        while GO.load(Ordering::SeqCst) {
-            batter(function);
+        IDLE.store(false, Ordering::SeqCst);
+        // SAFETY: a task stays where it is until this vCPU is idle again.
+        while let Some(task) = unsafe { TASK.load(Ordering::SeqCst).as_ref() } {
+            match task {
+                Task::Batter(function) => batter(*function),
+                Task::Toggle(msix, entry, vector) => toggle(msix, *entry, *vector),
+            }
             ROUNDS.fetch_add(1, Ordering::SeqCst);
         }
-        RUNNING.store(true, Ordering::SeqCst);
     }
+}
+
+/// Has the second vCPU work at a task for as long as `first` does. How many rounds it made, and what `first` came to.
+fn beside<T>(mut task: Task, first: impl FnOnce() -> T) -> Result<(u32, T), Fault> {
+    let rounds = ROUNDS.load(Ordering::SeqCst);
+    let is_idle = |idle| xen::wait(2_000_000, || IDLE.load(Ordering::SeqCst) == idle);
+    TASK.store(&raw mut task, Ordering::SeqCst);
+    let done = is_idle(false).then(first);
+    TASK.store(ptr::null_mut(), Ordering::SeqCst);
+    // It has the task for as long as it is at it.
+    assert!(is_idle(true), "the second vCPU hangs");
+    let done = done.ok_or(Fault("the second vCPU does not start", 0))?;
+    Ok((ROUNDS.load(Ordering::SeqCst) - rounds, done))
 }
 
 /// One round of what either does: decoding off and on, sizing, capabilities, odd widths.
@@ -89,7 +121,7 @@ fn start_second() -> bool {
         return true;
     }
     xen::start_vcpu(1, &raw const second_entry as u64, &raw const second_stack as u64)
-        && xen::wait(1_000_000, || RUNNING.load(Ordering::SeqCst))
+        && xen::wait(1_000_000, || IDLE.load(Ordering::SeqCst))
 }
 
 /// Both at one device.
@@ -99,6 +131,40 @@ pub(crate) fn run(function: Function, worker: &mut Worker) {
         return;
     }
     result(function, "hammer", hammer(function, worker));
+    match worker {
+        Worker::Nvme(nvme) => _ = result(function, "storm", storm(nvme)),
+        _ => skip(function, "storm", "no NVMe controller"),
+    }
+}
+
+/// One round of the second vCPU: the message changes, the entry is masked, all of MSI-X is off for a while. Each time Xen
+/// unbinds what may be on its way.
+fn toggle(msix: &Msix, entry: u16, vector: u8) {
+    for vector in [vector, vector + 1] {
+        Message::Msix(*msix, entry).restore(vector);
+    }
+    msix.function.write16(msix.at + 2, 0);
+    msix.function.write16(msix.at + 2, MSIX_ENABLE);
+}
+
+/// Commands complete all the time, and what tells of them comes and goes.
+fn storm(nvme: &mut Nvme) -> Result<u32, Fault> {
+    let (entry, vector) = nvme.entry();
+    let msix = nvme.msix;
+    let until = xen::now() + STORM;
+    let (rounds, done) = beside(Task::Toggle(msix, entry, interrupts::vectors(2)), || {
+        let mut commands = 0;
+        while xen::now() < until {
+            nvme.sum(0)?;
+            commands += 1;
+        }
+        Ok(commands)
+    })?;
+    let commands: u32 = done?;
+    ensure(rounds > 2 && commands > 2, "hardly any rounds", rounds.min(commands))?;
+    Message::Msix(msix, entry).restore(vector);
+    nvme.exercise(78)?;
+    Ok(commands)
 }
 
 fn hammer(function: Function, worker: &mut Worker) -> Result<u32, Fault> {
@@ -106,25 +172,21 @@ fn hammer(function: Function, worker: &mut Worker) -> Result<u32, Fault> {
     let memory = bars.iter().flatten().find(|b| !b.io).ok_or(Fault("no memory BAR", 0))?;
     let value = memory::read32(memory.address);
     let fingerprint = worker.fingerprint();
-    let rounds = ROUNDS.load(Ordering::SeqCst);
-    RUNNING.store(false, Ordering::SeqCst);
-    TARGET.store(function.address.0, Ordering::SeqCst);
-    GO.store(true, Ordering::SeqCst);
     let until = xen::now() + TIME;
     let mut strange = None;
-    let mut own = 0;
-    while xen::now() < until {
-        batter(function);
-        // It decodes or it does not, whoever was last.
-        let seen = memory::read32(memory.address);
-        if seen != value && seen != u32::MAX {
-            strange = Some(seen);
+    let (other, own) = beside(Task::Batter(function), || {
+        let mut own = 0;
+        while xen::now() < until {
+            batter(function);
+            // It decodes or it does not, whoever was last.
+            let seen = memory::read32(memory.address);
+            if seen != value && seen != u32::MAX {
+                strange = Some(seen);
+            }
+            own += 1;
         }
-        own += 1;
-    }
-    GO.store(false, Ordering::SeqCst);
-    ensure(xen::wait(2_000_000, || RUNNING.load(Ordering::SeqCst)), "the second vCPU hangs", own)?;
-    let other = ROUNDS.load(Ordering::SeqCst) - rounds;
+        own
+    })?;
     if let Some(seen) = strange {
         return Err(Fault("the device read as something else", u64::from(seen)));
     }

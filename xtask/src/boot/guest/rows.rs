@@ -139,7 +139,7 @@ const ROWS: &[Row] = &[
         name: "two-vcpus",
         vcpus: 2,
         system: System::Tiny("role=guest hammer"),
-        checks: &[&["hammer"]],
+        checks: &[&["hammer", "storm"]],
         ..TINY
     },
     // Each of the two has ten resets while the other works.
