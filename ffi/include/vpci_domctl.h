@@ -70,8 +70,10 @@
  * IN: machine_sbdf; u.query.bars. OUT: guest_sbdf, VPCI_NO_SBDF if the domain does not have it; bar, likewise;
  * u.query.owner.
  *
+ * While a device that nobody has is being reset, the call waits. -EAGAIN: after 10 s, the reset goes on.
+ *
  * -ENODEV: Xen knows no such device. -EBUSY: a domain without vPCI has it, and its BARs cannot be sized while it is in
- * use. -EINVAL, -EFAULT.
+ * use; or another vCPU waits for its reset. -EINVAL, -EFAULT.
  */
 #define VPCI_DOMCTL_query 1
 

@@ -51,12 +51,15 @@ struct frame {
 static int cf_check is_in_frame(struct pci_dev *pdev, void *arg)
 {
     const struct frame *frame = arg;
-    const struct layout at = layout(pdev->sbdf);
+    struct layout at;
     unsigned int i;
 
     if ( pdev->sbdf.sbdf == frame->sbdf )
         return 0;
+    if ( vpci_is_being_reset(pdev->sbdf) )
+        return vpci_was_in_frame(pdev->sbdf, frame->mfn);
 
+    at = layout(pdev->sbdf);
     for ( i = 0; i < at.bars; i++ )
     {
         uint32_t low = pci_conf_read32(pdev->sbdf, PCI_BASE_ADDRESS_0 + i * 4);

@@ -265,7 +265,10 @@ static int query(const struct domain *d, struct xen_domctl_vpci *op)
     pdev = pci_get_pdev(NULL, (pci_sbdf_t){ .sbdf = op->machine_sbdf });
     if ( pdev )
     {
-        rc = vpci_read_bars(pdev, bar, &op->guest_sbdf);
+        /* What nobody's view has is read from the device, which a reset may have. */
+        rc = pdev->vpci ? 0 : vpci_wait_for_reset(pdev->sbdf);
+        if ( !rc )
+            rc = vpci_read_bars(pdev, bar, &op->guest_sbdf);
         op->u.query.owner = pdev->domain->domain_id;
     }
     pcidevs_unlock();
@@ -480,7 +483,8 @@ static bool is_supported(const struct domain *d, uint32_t op)
     return has_vpci(d);
 }
 
-long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
+long vpci_domctl(struct xen_domctl *domctl, struct domain *d,
+                 XEN_GUEST_HANDLE_PARAM(void) arg, bool *copyback)
 {
     struct xen_domctl_vpci *op = (void *)&domctl->u;
     long rc;
@@ -531,7 +535,8 @@ long vpci_domctl(struct xen_domctl *domctl, struct domain *d, bool *copyback)
 
     *copyback = !rc;
 
-    return rc;
+    return rc == -ERESTART
+           ? hypercall_create_continuation(__HYPERVISOR_domctl, "h", arg) : rc;
 }
 
 /*

@@ -215,6 +215,12 @@ static inline bool vpci_resets(void)
     return hardware_domain && has_vpci(hardware_domain);
 }
 
+/*
+ * Has the running vCPU wait for the end of a reset of the function, if one goes on: -ERESTART until it is over. -EBUSY:
+ * another vCPU waits for it. -EAGAIN: the reset goes on after LONGEST_WAIT. The list of devices is locked.
+ */
+int vpci_wait_for_reset(pci_sbdf_t sbdf);
+
 /* The function is nobody's now: it is reset when the caller has unlocked the list of devices. */
 void vpci_reset_left(pci_sbdf_t sbdf);
 
@@ -229,6 +235,9 @@ bool vpci_hide_until_reset(const struct pci_dev *pdev);
 
 /* Whether the function must not be accessed, as a reset has it. */
 bool vpci_is_being_reset(pci_sbdf_t sbdf);
+
+/* Whether a BAR of such a function started in a frame, when it was last read. The list of devices is locked. */
+bool vpci_was_in_frame(pci_sbdf_t sbdf, uint64_t mfn);
 
 /* Whether it was hidden; it is not to be any more. The list of devices is locked. */
 bool vpci_stop_hiding(pci_sbdf_t sbdf);

@@ -2,6 +2,7 @@
 /*
  * Devices of guests: where they are seen, and what Xen itself has to know of them.
  */
+#include <xen/param.h>
 #include <xen/pci.h>
 #include <xen/sched.h>
 #include <xen/xvmalloc.h>
@@ -266,6 +267,10 @@ int vpci_reattach_guest(struct vpci_domain *vd, struct pci_dev *pdev)
     return rc ?: rvpci_device_reattach(vd->core, vpci_core(dev), &info);
 }
 
+/* Whether a domain without vPCI may have a device that cannot be reset. */
+static bool opt_unreset;
+boolean_param("vpci-unreset", opt_unreset);
+
 int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
 {
     struct vpci_physical *physical;
@@ -291,9 +296,8 @@ int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
         return 0;
     }
 
-    /* Other domains' devices are not for the library to refuse. */
-    may_be_refused = !has_vpci(d);
-    if ( !may_be_refused )
+    may_be_refused = opt_unreset && !has_vpci(d);
+    if ( has_vpci(d) )
     {
         read_lock(&d->pci_lock);
         if ( vpci_domain(d) )
@@ -302,8 +306,9 @@ int vpci_prepare_assign(struct domain *d, struct pci_dev *pdev)
         read_unlock(&d->pci_lock);
     }
 
+    /* Under a PV hardware domain, domains without vPCI are not the library's business. */
     if ( !vpci_resets() )
-        return may_be_refused ? 0 : -EOPNOTSUPP;
+        return may_be_refused || !has_vpci(d) ? 0 : -EOPNOTSUPP;
 
     rc = vpci_reset_unless_clean(physical, may_be_refused);
     /* The toolstack may know more of it by now. */

@@ -20,8 +20,9 @@ struct xen_domctl;
 /* domain.arch.emulation_flags: VPCI_EMU_Q35 of vpci_domctl.h. */
 #define X86_EMU_Q35 (1U << 11)
 
-/* XEN_DOMCTL_vpci; -ENOSYS for any other. Sets @copyback if @op is to be given back to the caller. */
-long vpci_domctl(struct xen_domctl *op, struct domain *d, bool *copyback);
+/* XEN_DOMCTL_vpci with its @arg; -ENOSYS for any other. Sets @copyback if @op is to be given back to the caller. */
+long vpci_domctl(struct xen_domctl *op, struct domain *d,
+                 XEN_GUEST_HANDLE_PARAM(void) arg, bool *copyback);
 
 /* What a domain with vPCI or the MCH has from its creation on. */
 int vpci_domain_init(struct domain *d);
@@ -68,6 +69,7 @@ long vpci_physdev_reset(struct pci_dev *pdev, uint32_t kind,
 #define X86_EMU_Q35 0
 
 static inline long vpci_domctl(struct xen_domctl *op, struct domain *d,
+                               XEN_GUEST_HANDLE_PARAM(void) arg,
                                bool *copyback)
 {
     return -ENOSYS;

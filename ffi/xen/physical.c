@@ -97,7 +97,9 @@ static int cf_check is_above(struct pci_dev *pdev, void *arg)
 {
     struct above *above = arg;
 
-    if ( pdev->seg == above->sbdf.seg && is_bridge(pdev->sbdf) &&
+    /* Nothing that is reset is a bridge. */
+    if ( pdev->seg == above->sbdf.seg && !vpci_is_being_reset(pdev->sbdf) &&
+         is_bridge(pdev->sbdf) &&
          pci_conf_read8(pdev->sbdf, PCI_SECONDARY_BUS) == above->sbdf.bus )
         above->bridge = pdev->sbdf.sbdf;
 
@@ -170,18 +172,36 @@ int vpci_learn(struct vpci_physical *physical, const struct pci_dev *pdev)
 
     if ( vpci_read_bars(pdev, bar, &guest) )
         vpci_size_bars(pdev, bar);
-    for ( i = 0; i < ARRAY_SIZE(info.bar); i++ )
-        if ( bar[i].kind == RVPCI_BAR_MEMORY32 ||
-             bar[i].kind == RVPCI_BAR_MEMORY64 )
+    for ( i = 0; i < ARRAY_SIZE(bar); i++ )
+    {
+        bool memory = bar[i].kind == RVPCI_BAR_MEMORY32 ||
+                      bar[i].kind == RVPCI_BAR_MEMORY64;
+
+        physical->bar[i] = memory || bar[i].kind == RVPCI_BAR_ROM
+                           ? bar[i].address : 0;
+        if ( memory && i < ARRAY_SIZE(info.bar) )
         {
             info.bar[i].address = bar[i].address;
             info.bar[i].size = bar[i].size;
         }
+    }
 
     rc = rvpci_physical_learn(physical_core(physical), &info);
     physical->learnt = !rc;
 
     return rc;
+}
+
+bool vpci_was_in_frame(pci_sbdf_t sbdf, uint64_t mfn)
+{
+    const struct vpci_physical *physical = vpci_physical(sbdf, false);
+    unsigned int i;
+
+    for ( i = 0; physical && i < ARRAY_SIZE(physical->bar); i++ )
+        if ( physical->bar[i] && PFN_DOWN(physical->bar[i]) == mfn )
+            return true;
+
+    return false;
 }
 
 /* What some device of the machine needs of all of them. */

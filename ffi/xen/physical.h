@@ -36,6 +36,7 @@ struct vpci_physical {
     pci_sbdf_t sbdf;
 
     const struct pci_dev *pdev; /* owner: what Xen calls it, or called it; not to be looked into */
+    uint64_t bar[VPCI_DOMCTL_BARS]; /* owner: where BARs in memory and the ROM are, when it was read; 0 for none */
     bool learnt;                /* owner: there is a snapshot */
     bool hidden;                /* owner: the hardware domain is not to see it before its reset is over */
     bool lost;                  /* lock: it did not survive its last reset */

@@ -182,6 +182,24 @@ int vpci_reset_and_wait(struct vpci_physical *physical, uint32_t methods)
     return rc;
 }
 
+int vpci_wait_for_reset(pci_sbdf_t sbdf)
+{
+    struct vpci_physical *physical = vpci_physical(sbdf, false);
+    int rc = 0;
+
+    if ( !physical )
+        return 0;
+
+    spin_lock(&lock);
+    if ( is_busy(physical) )
+        rc = wait_for(physical);
+    else
+        has_waited(physical);
+    spin_unlock(&lock);
+
+    return rc;
+}
+
 int vpci_reset_unless_clean(struct vpci_physical *physical, bool may_be_refused)
 {
     struct rvpci_reset_state state;
@@ -329,12 +347,12 @@ static int cf_check add_member(struct pci_dev *pdev, void *arg)
     struct vpci_physical *first = arg, *physical;
 
     if ( !vpci_is_behind(pdev->sbdf, first->bridge) ||
-         pdev->sbdf.sbdf == first->sbdf.sbdf || !vpci_is_idle(pdev) ||
+         pdev->sbdf.sbdf == first->sbdf.sbdf ||
          first->nr_members == MAX_MEMBERS )
         return 0;
 
     physical = vpci_physical(pdev->sbdf, true);
-    if ( physical && !is_busy(physical) )
+    if ( physical && !is_busy(physical) && vpci_is_idle(pdev) )
         first->member[first->nr_members++] = physical;
 
     return 0;
@@ -356,9 +374,9 @@ static int cf_check check_member(struct pci_dev *pdev, void *arg)
         return 0;
 
     physical = vpci_physical(pdev->sbdf, false);
-    behind->all = behind->all && physical && vpci_is_idle(pdev) &&
+    behind->all = behind->all && physical && !is_busy(physical) &&
                   is_member(behind->first, physical) && physical->learnt &&
-                  !is_busy(physical);
+                  vpci_is_idle(pdev);
 
     return 0;
 }
@@ -456,6 +474,9 @@ static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
     bool lost = outcome == RVPCI_OUTCOME_QUARANTINED;
     bool clean = ready && pdev &&
                  (pdev->domain == dom_io || member->stays_away);
+    /* What a guest has reset by itself, it goes on with. */
+    bool guests = pdev && pdev->domain && pdev->domain != dom_io &&
+                  !is_hardware_domain(pdev->domain);
     int rc;
 
     if ( pdev && pdev->domain && !lost && !clean )
@@ -485,7 +506,7 @@ static bool settle(struct vpci_physical *physical, struct vpci_physical *member,
     {
         member->lost = lost;
         member->clean = clean;
-        member->tainted = member->tainted && !ready;
+        member->tainted = member->tainted && (!ready || guests);
     }
     spin_unlock(&lock);
 
@@ -656,6 +677,20 @@ static void advance(struct vpci_physical *physical)
     }
 }
 
+/* The reset that is due next; NULL if none goes on. */
+static struct vpci_physical *next_due(void)
+{
+    struct vpci_physical *physical, *first = NULL;
+
+    for ( physical = vpci_next_physical(NULL); physical;
+          physical = vpci_next_physical(physical) )
+        if ( physical->phase != IDLE && (!first || physical->due < first->due) )
+            first = physical;
+
+    return first;
+}
+
+/* One step of one reset, so that no more is between others' and this CPU. */
 static void cf_check run(void *unused)
 {
     struct vpci_physical *physical;
@@ -667,14 +702,14 @@ static void cf_check run(void *unused)
         return;
     }
 
-    for ( physical = vpci_next_physical(NULL); physical;
-          physical = vpci_next_physical(physical) )
+    physical = next_due();
+    if ( physical && physical->due <= NOW() )
     {
-        if ( physical->phase != IDLE && physical->due <= NOW() )
-            advance(physical);
-        if ( physical->phase != IDLE )
-            next = min(next, physical->due);
+        advance(physical);
+        physical = next_due();
     }
+    if ( physical )
+        next = physical->due;
 
     pcidevs_unlock();
 

@@ -34,7 +34,7 @@ enum Change {
 }
 
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 22] = [
+const HOOKS: [Hook; 23] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
@@ -70,7 +70,9 @@ const HOOKS: [Hook; 22] = [
     Hook {
         file: "xen/arch/x86/domctl.c",
         line: "        ret = -ENOSYS;",
-        change: Change::Becomes(&["        ret = vpci_domctl(domctl, d, &copyback);"]),
+        change: Change::Becomes(&[
+            "        ret = vpci_domctl(domctl, d, guest_handle_cast(u_domctl, void), &copyback);",
+        ]),
     },
     Hook {
         file: "xen/arch/x86/hvm/hvm.c",
@@ -108,9 +110,9 @@ const HOOKS: [Hook; 22] = [
     Hook {
         file: "xen/drivers/passthrough/x86/hvm.c",
         line: "    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )",
-        change: Change::Becomes(&[
+        change: Change::First(&[
             "    /* It is on a CPU's list, and STATE_SCHED, until that CPU has taken it from there. */",
-            "    switch ( 0 )",
+            "    if ( false )",
         ]),
     },
     Hook {
@@ -134,7 +136,20 @@ const HOOKS: [Hook; 22] = [
     Hook {
         file: "xen/drivers/passthrough/x86/hvm.c",
         line: "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )",
-        change: Change::First(&["    if ( !pirq_dpci->masked )", "        return;"]),
+        change: Change::Becomes(&[
+            "    /* One that is on its way may have lost its binding, and its domain all others. */",
+            "    if ( false )",
+        ]),
+    },
+    Hook {
+        file: "xen/drivers/passthrough/x86/hvm.c",
+        line: "        msixtbl_pt_unregister(d, pirq);",
+        change: Change::Then(&[
+            "        /* A message that was sent arrives. */",
+            "        if ( (pirq_dpci->flags & HVM_IRQ_DPCI_GUEST_MSI) &&",
+            "             test_and_clear_bool(pirq_dpci->masked) )",
+            "            vmsi_deliver_pirq(d, pirq_dpci);",
+        ]),
     },
     Hook {
         file: "xen/drivers/pci/physdev.c",
@@ -350,6 +365,7 @@ mod tests {
                 "    if ( pt_pirq_softirq_active(pirq_dpci) )\n                pirq_dpci->gmsi.gvec = 0;\n",
                 "                pirq_dpci->dom = NULL;\n\n                pirq_dpci->dom = NULL;\n",
                 "                if ( hvm_irq_dpci )\n\n",
+                "        msixtbl_pt_unregister(d, pirq);\n\n",
                 "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )\n    {\n",
             ),
         ),
@@ -423,7 +439,10 @@ mod tests {
                     ("~XEN_X86_EMU_ALL", "~(XEN_X86_EMU_ALL | X86_EMU_Q35)"),
                 ],
             ),
-            ("arch/x86/domctl.c", &[("-ENOSYS", "vpci_domctl(domctl, d, &copyback)")]),
+            (
+                "arch/x86/domctl.c",
+                &[("-ENOSYS", "vpci_domctl(domctl, d, guest_handle_cast(u_domctl, void), &copyback)")],
+            ),
             (
                 "arch/x86/hvm/hvm.c",
                 &[
@@ -466,7 +485,7 @@ mod tests {
                 &[
                     (
                         "    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )",
-                        "    /* It is on a CPU's list, and STATE_SCHED, until that CPU has taken it from there. */\n    switch ( 0 )",
+                        "    /* It is on a CPU's list, and STATE_SCHED, until that CPU has taken it from there. */\n    if ( false )\n    switch ( cmpxchg(&pirq_dpci->state, 1 << STATE_SCHED, 0) )",
                     ),
                     (
                         "    if ( pt_pirq_softirq_active(pirq_dpci) )",
@@ -474,8 +493,12 @@ mod tests {
                     ),
                     ("                pirq_dpci->dom = NULL;\n", ""),
                     (
-                        "    if ( unlikely",
-                        "    if ( !pirq_dpci->masked )\n        return;\n    if ( unlikely",
+                        "        msixtbl_pt_unregister(d, pirq);\n",
+                        "        msixtbl_pt_unregister(d, pirq);\n        /* A message that was sent arrives. */\n        if ( (pirq_dpci->flags & HVM_IRQ_DPCI_GUEST_MSI) &&\n             test_and_clear_bool(pirq_dpci->masked) )\n            vmsi_deliver_pirq(d, pirq_dpci);\n",
+                    ),
+                    (
+                        "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )",
+                        "    /* One that is on its way may have lost its binding, and its domain all others. */\n    if ( false )",
                     ),
                 ],
             ),

@@ -3,11 +3,13 @@
 //! What a guest is made of, and in which order, is told in docs/guests.md. Structures are those of Xen 4.20's public headers
 //! (`domctl.h` with interface version 0x17, `memory.h`, `hvm/save.h`) and of `ffi/include/vpci_domctl.h`, written by offset.
 
+use core::array;
+
 use crate::{
     interrupts,
     memory::{self, PAGE},
     pci::{Access, Function, function::Functions},
-    report::{self, Fault, check, ensure, say},
+    report::{self, Fault, check, ensure, result, say},
     start_info::{Module, StartInfo},
     xen::{self, Words, domctl, memory_op},
 };
@@ -48,8 +50,12 @@ const Q35: u32 = 4;
 /// A flag of `PLACE`: the device may be given without a reset, if it has none.
 const UNRESET: u32 = 2;
 
-/// The emulation flag of the MCH.
+/// The emulation flags of vPCI and of the MCH.
+const EMULATE_VPCI: u32 = 1 << 10;
 const EMULATE_Q35: u32 = 1 << 11;
+
+/// What Xen answers if it does not do such a thing.
+const EOPNOTSUPP: u64 = 95;
 
 /// Why refusals happen, in the order of `RVPCI_REFUSED_*`.
 const REASONS: [&str; 16] = [
@@ -78,6 +84,8 @@ struct Plan {
     class: u32,
     command_line: &'static str,
     vcpus: u32,
+    /// Whether it has vPCI.
+    mediated: bool,
     /// What PCIEXBAR holds at first; 0 for a guest without the MCH.
     pciexbar: u64,
     /// Its end: 0 for poweroff, 3 for a crash.
@@ -95,8 +103,16 @@ const FIRST: usize = 3;
 
 const HOSTILE: &[&str] = &["hidden-write", "read-only", "bar-moved", "interrupt"];
 
-const PLAN: Plan =
-    Plan { name: "", class: NVME, command_line: "role=guest", vcpus: 1, pciexbar: 0, end: 0, refused: &[] };
+const PLAN: Plan = Plan {
+    name: "",
+    class: NVME,
+    command_line: "role=guest",
+    vcpus: 1,
+    mediated: true,
+    pciexbar: 0,
+    end: 0,
+    refused: &[],
+};
 
 const ABUSES: Plan = Plan { command_line: "role=guest hostile", refused: HOSTILE, ..PLAN };
 
@@ -137,6 +153,10 @@ pub(crate) fn run(info: StartInfo) {
             check(plan.name, "end", false, fault);
         }
     }
+    if let Some(function) = functions.iter().find(|f| f.class() == AHCI) {
+        report::step("unmediated");
+        result("machine", "unmediated", unmediated(function));
+    }
     let after = settled();
     let (free, then) = (before.unwrap_or(0), after.unwrap_or(0));
     check(
@@ -156,10 +176,44 @@ fn settled() -> Option<u64> {
 fn guest(plan: &Plan, function: Function, kernel: Module) -> Result<(), Fault> {
     let guest = Guest::create(plan)?;
     say(format_args!("note guest {} {}", guest.domain, plan.name));
+    let bars = places(function)?;
     let result = guest.work(plan, function, kernel);
     let gone = guest.destroy();
     result?;
-    gone
+    gone?;
+    // It is being reset by now: who asks, waits.
+    let now = places(function)?;
+    ensure(now == bars, "its BARs are elsewhere", now[0])
+}
+
+/// Where the BARs of a function are, as dom0 has them or would.
+fn places(function: Function) -> Result<[u64; 7], Fault> {
+    let bars = query(0, function)?;
+    Ok(array::from_fn(|n| bars.get64(32 * n)))
+}
+
+/// Asks for the BARs of a function, for a domain.
+fn query(domain: u16, function: Function) -> Result<Words<28>, Fault> {
+    let bars = Words::<28>::new();
+    let op = Words::<16>::new();
+    op.set32(0, QUERY);
+    op.set32(4, u32::from(function.address.0));
+    op.set64(72, bars.address());
+    domctl(VPCI, domain, &op).map(|_| bars).map_err(|e| Fault("asking for its BARs", e))
+}
+
+/// A device that has no reset does not go to a domain without vPCI, of which nobody can say that it may.
+fn unmediated(function: Function) -> Result<u32, Fault> {
+    let guest = Guest::create(&Plan { mediated: false, ..PLAN })?;
+    let assign = Words::<16>::new();
+    assign.set32(8, u32::from(function.address.0));
+    let refused = domctl(ASSIGN, guest.domain, &assign);
+    guest.destroy()?;
+    match refused {
+        Err(EOPNOTSUPP) => Ok(0),
+        Ok(_) => Err(Fault("it was assigned", 0)),
+        Err(other) => Err(Fault("another error", other)),
+    }
 }
 
 /// A domain.
@@ -177,9 +231,10 @@ impl Guest {
         op.set32(28, plan.vcpus);
         op.set32(32, 1023);
         op.set32(36, 4);
-        // Grants of version 1; a local APIC and vPCI.
+        // Grants of version 1; a local APIC and what the plan says.
         op.set32(44, 1);
-        op.set32(60, 1 | 1 << 10 | if plan.pciexbar == 0 { 0 } else { EMULATE_Q35 });
+        let emulated = [(true, 1), (plan.mediated, EMULATE_VPCI), (plan.pciexbar != 0, EMULATE_Q35)];
+        op.set32(60, emulated.iter().filter(|(has, _)| *has).map(|(_, flag)| flag).sum());
         let domain = domctl(CREATE, 0, &op).map_err(|e| Fault("creating a domain", e))?;
         let guest = Self { domain };
         let settings = [
@@ -344,13 +399,7 @@ impl Guest {
     /// Gives it a device, at the first free slot, with its BARs in the hole.
     fn assign(&self, function: Function) -> Result<(), Fault> {
         let sbdf = u32::from(function.address.0);
-        let bars = Words::<28>::new();
-        let op = Words::<16>::new();
-        op.set32(0, QUERY);
-        op.set32(4, sbdf);
-        op.set64(72, bars.address());
-        domctl(VPCI, self.domain, &op).map_err(|e| Fault("asking for its BARs", e))?;
-
+        let bars = query(self.domain, function)?;
         let place = Words::<16>::new();
         place.set32(0, PLACE);
         place.set32(4, sbdf);
