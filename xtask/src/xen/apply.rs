@@ -34,7 +34,7 @@ enum Change {
 }
 
 /// All that changes in Xen's own files.
-const HOOKS: [Hook; 23] = [
+const HOOKS: [Hook; 22] = [
     Hook {
         file: "xen/drivers/Makefile",
         line: "obj-$(CONFIG_HAS_VPCI) += vpci/",
@@ -139,16 +139,6 @@ const HOOKS: [Hook; 23] = [
         change: Change::Becomes(&[
             "    /* One that is on its way may have lost its binding, and its domain all others. */",
             "    if ( false )",
-        ]),
-    },
-    Hook {
-        file: "xen/drivers/passthrough/x86/hvm.c",
-        line: "        msixtbl_pt_unregister(d, pirq);",
-        change: Change::Then(&[
-            "        /* A message that was sent arrives. */",
-            "        if ( (pirq_dpci->flags & HVM_IRQ_DPCI_GUEST_MSI) &&",
-            "             test_and_clear_bool(pirq_dpci->masked) )",
-            "            vmsi_deliver_pirq(d, pirq_dpci);",
         ]),
     },
     Hook {
@@ -365,7 +355,6 @@ mod tests {
                 "    if ( pt_pirq_softirq_active(pirq_dpci) )\n                pirq_dpci->gmsi.gvec = 0;\n",
                 "                pirq_dpci->dom = NULL;\n\n                pirq_dpci->dom = NULL;\n",
                 "                if ( hvm_irq_dpci )\n\n",
-                "        msixtbl_pt_unregister(d, pirq);\n\n",
                 "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )\n    {\n",
             ),
         ),
@@ -492,10 +481,6 @@ mod tests {
                         "    /* The caller may hold a lock that this CPU, or the one with the softirq, needs first. */\n    if ( false )",
                     ),
                     ("                pirq_dpci->dom = NULL;\n", ""),
-                    (
-                        "        msixtbl_pt_unregister(d, pirq);\n",
-                        "        msixtbl_pt_unregister(d, pirq);\n        /* A message that was sent arrives. */\n        if ( (pirq_dpci->flags & HVM_IRQ_DPCI_GUEST_MSI) &&\n             test_and_clear_bool(pirq_dpci->masked) )\n            vmsi_deliver_pirq(d, pirq_dpci);\n",
-                    ),
                     (
                         "    if ( unlikely(!hvm_domain_irq(d)->dpci) && !is_hardware_domain(d) )",
                         "    /* One that is on its way may have lost its binding, and its domain all others. */\n    if ( false )",

@@ -118,6 +118,13 @@ impl Ahci {
     }
 
     /// Does what ends in an interrupt, but does not need one.
+    pub(crate) fn work(&mut self) -> Result<(), Fault> {
+        self.run(READ, 0, self.buffer)?;
+        self.acknowledge();
+        Ok(())
+    }
+
+    /// Likewise, and gives it the time to come.
     pub(crate) fn poke(&mut self) -> Result<(), Fault> {
         self.run(READ, 0, self.buffer)?;
         xen::pause(super::SOON);

@@ -15,29 +15,32 @@ use core::{
 
 use super::worker::{Message, Worker};
 use crate::{
-    drivers::nvme::Nvme,
     interrupts, memory,
     pci::{
         Function, bar,
         function::{self, BUS_MASTER, MEMORY_SPACE},
-        msi::{MSIX_ENABLE, Msix},
     },
     report::{Fault, ensure, result, skip},
     xen,
 };
 
 /// How long both go on, in microseconds.
-const TIME: u64 = 500_000;
-/// How long an interrupt comes and goes.
-const STORM: u64 = 5_000_000;
+const TIME: u64 = 1_000_000;
+/// How long an interrupt moves, and how long it comes and goes.
+const STORM: u64 = 3_000_000;
 
 /// What the second vCPU does until there is nothing to do.
 enum Task {
     /// Works at configuration space.
     Batter(Function),
-    /// Has the interrupt of an entry come and go, with this vector or the next.
-    Toggle(Msix, u16, u8),
+    /// Changes what an interrupt says, from one to the other.
+    Steer(Message, Says),
+    /// Does so, and turns interrupts off and on.
+    Toggle(Message, Says),
 }
+
+/// Addresses and data of two messages.
+type Says = [(u64, u32); 2];
 
 static TASK: AtomicPtr<Task> = AtomicPtr::new(ptr::null_mut());
 static ROUNDS: AtomicU32 = AtomicU32::new(0);
@@ -81,7 +84,8 @@ extern "C" fn second() -> ! {
         while let Some(task) = unsafe { TASK.load(Ordering::SeqCst).as_ref() } {
             match task {
                 Task::Batter(function) => batter(*function),
-                Task::Toggle(msix, entry, vector) => toggle(msix, *entry, *vector),
+                Task::Steer(message, says) => steer(message, says),
+                Task::Toggle(message, says) => toggle(message, says),
             }
             ROUNDS.fetch_add(1, Ordering::SeqCst);
         }
@@ -131,39 +135,54 @@ pub(crate) fn run(function: Function, worker: &mut Worker) {
         return;
     }
     result(function, "hammer", hammer(function, worker));
-    match worker {
-        Worker::Nvme(nvme) => _ = result(function, "storm", storm(nvme)),
-        _ => skip(function, "storm", "no NVMe controller"),
+    result(function, "storm", storm(worker));
+}
+
+/// One round of the second vCPU: the message changes as drivers change it.
+fn steer(message: &Message, says: &Says) {
+    for &(address, data) in says {
+        match message {
+            Message::Msi(_) => message.write(address, data),
+            Message::Msix(..) => message.set(address, data),
+        }
     }
 }
 
-/// One round of the second vCPU: the message changes, the entry is masked, all of MSI-X is off for a while. Each time Xen
-/// unbinds what may be on its way.
-fn toggle(msix: &Msix, entry: u16, vector: u8) {
-    for vector in [vector, vector + 1] {
-        Message::Msix(*msix, entry).restore(vector);
+/// One round of the second vCPU: no interrupt for a while.
+fn toggle(message: &Message, says: &Says) {
+    steer(message, says);
+    match message {
+        Message::Msi(msi) => msi.disable(),
+        Message::Msix(msix, _) => msix.disable(),
     }
-    msix.function.write16(msix.at + 2, 0);
-    msix.function.write16(msix.at + 2, MSIX_ENABLE);
+    message.revive();
 }
 
-/// Commands complete all the time, and what tells of them comes and goes.
-fn storm(nvme: &mut Nvme) -> Result<u32, Fault> {
-    let (entry, vector) = nvme.entry();
-    let msix = nvme.msix;
+/// Commands complete all the time, while what tells of them moves, and then comes and goes.
+fn storm(worker: &mut Worker) -> Result<u32, Fault> {
+    let vector = interrupts::vectors(2);
+    let says = [vector, vector + 1].map(interrupts::message);
+    let steered = work_beside(worker, |message| Task::Steer(message, says))?;
+    let toggled = work_beside(worker, |message| Task::Toggle(message, says))?;
+    let (message, vector) = worker.message();
+    message.restore(vector);
+    worker.exercise(78)?;
+    Ok(steered + toggled)
+}
+
+/// Has the device work while the second vCPU does something with its message. How many commands it did.
+fn work_beside(worker: &mut Worker, task: impl FnOnce(Message) -> Task) -> Result<u32, Fault> {
     let until = xen::now() + STORM;
-    let (rounds, done) = beside(Task::Toggle(msix, entry, interrupts::vectors(2)), || {
+    let (rounds, done) = beside(task(worker.message().0), || {
         let mut commands = 0;
         while xen::now() < until {
-            nvme.sum(0)?;
+            worker.work()?;
             commands += 1;
         }
         Ok(commands)
     })?;
     let commands: u32 = done?;
     ensure(rounds > 2 && commands > 2, "hardly any rounds", rounds.min(commands))?;
-    Message::Msix(msix, entry).restore(vector);
-    nvme.exercise(78)?;
     Ok(commands)
 }
 

@@ -47,6 +47,15 @@ impl Worker {
         }
     }
 
+    /// Has it do what ends in an interrupt, and waits for the end alone.
+    pub(crate) fn work(&mut self) -> Result<(), Fault> {
+        match self {
+            Self::Nvme(nvme) => nvme.sum(0).map(|_| ()),
+            Self::Ahci(ahci) => ahci.work(),
+            Self::Card(_) => Err(Fault("a card has no end of work without an interrupt", 0)),
+        }
+    }
+
     /// Has it do what ends in an interrupt, and gives that the time to come.
     pub(crate) fn poke(&mut self) -> Result<(), Fault> {
         match self {

@@ -138,7 +138,9 @@ const ROWS: &[Row] = &[
     Row {
         name: "two-vcpus",
         vcpus: 2,
+        devices: &[("nvme0", None), ("ahci", None)],
         system: System::Tiny("role=guest hammer"),
+        options: UNRESET,
         checks: &[&["hammer", "storm"]],
         ..TINY
     },
