@@ -377,3 +377,21 @@ fn each_row_counts_for_what_is_behind_the_same_bridge() {
         }
     }
 }
+
+#[test]
+fn a_port_that_must_not_reset_its_bus_resets_nothing_behind_it() {
+    let no_bus_reset = |known: &&Known| known.row.says == Says::Flags(Flags::NO_BUS_RESET);
+    let ports: Vec<_> =
+        known().filter(no_bus_reset).filter(|known| known.why.contains("root port")).collect();
+    assert!(!ports.is_empty());
+    for Known { row, why } in ports {
+        let mut bridge = Bridge::new(Below::Fast);
+        let ids = u32::from(row.ids.first) << 16 | u32::from(row.vendor);
+        bridge.device.set(0x00, Width::Dword, ids);
+        assert!(row.matches(&Identity::read(&bridge.device, BRIDGE, Traits::ROOT_BUS)));
+        let model = Model::new(Some(bridge));
+        model.add(Sample::default().part(), BARS, Quirks::NONE);
+        let outcome = run(&model, &model.snapshots(), &[Method::Bus]);
+        assert_eq!(outcome, Outcome::Refused(Reason::NoMethod), "behind {ids:08x}: {why}");
+    }
+}

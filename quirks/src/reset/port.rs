@@ -8,6 +8,8 @@ use capabilities::standard::express;
 use capabilities::{ConfigReader, Sbdf, walk};
 
 use super::platform::{Physical, Platform};
+use crate::Flags;
+use crate::table::{Identity, Traits, find};
 
 /// What is below a bridge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +74,7 @@ pub fn enable_rrs<P: Platform>(platform: &P, sbdf: Sbdf) -> bool {
 }
 
 impl Port {
-    /// The bridge `sbdf`; `None` if there is none.
+    /// The bridge `sbdf`; `None` if there is none, or it is known for not having its bus reset.
     pub(crate) fn find<P: Platform>(platform: &P, sbdf: Sbdf) -> Option<Self> {
         let bridge = Physical::new(platform, sbdf);
         if bridge.read16(header::VENDOR_ID) == GONE
@@ -81,8 +83,13 @@ impl Port {
             return None;
         }
         let found = walk::standard(&bridge).find(|capability| capability.id == CapabilityId::EXPRESS);
+        let express = found.map(|capability| capability.offset);
+        let identity = Identity::of(&bridge, sbdf, Traits::empty(), express);
+        if find(&identity, &[]).flags.contains(Flags::NO_BUS_RESET) {
+            return None;
+        }
         let mut port = Self { sbdf, below: Below::Bus, express: 0, reports_link: false, slot: false };
-        let Some(at) = found.map(|capability| capability.offset) else { return Some(port) };
+        let Some(at) = express else { return Some(port) };
         let flags = bridge.read16(at + express::FLAGS);
         // A root port, a downstream port, or a bridge from conventional PCI (PCIe 7.5.3.2).
         if !matches!(flags >> 4 & 0xf, 4 | 6 | 8) {

@@ -63,6 +63,12 @@ impl Identity {
     /// virtual function, identifiers that it does not have are 0.
     #[must_use]
     pub fn read<R: ConfigReader>(device: &R, sbdf: Sbdf, known: Traits) -> Self {
+        let express = walk::standard(device).find(|found| found.id == CapabilityId::EXPRESS);
+        Self::of(device, sbdf, known, express.map(|found| found.offset))
+    }
+
+    /// Likewise, of a function whose PCI Express capability is there.
+    pub(crate) fn of<R: ConfigReader>(device: &R, sbdf: Sbdf, known: Traits, express: Option<u16>) -> Self {
         let ids = device.read32(header::VENDOR_ID);
         let header_type = device.read8(header::HEADER_TYPE);
         let endpoint = header_type & !header::MULTI_FUNCTION == 0;
@@ -73,8 +79,8 @@ impl Identity {
         if header_type & header::MULTI_FUNCTION != 0 {
             traits |= Traits::MULTI_FUNCTION;
         }
-        if let Some(found) = walk::standard(device).find(|found| found.id == CapabilityId::EXPRESS) {
-            let flags = device.read16(found.offset.saturating_add(express::FLAGS));
+        if let Some(at) = express {
+            let flags = device.read16(at.saturating_add(express::FLAGS));
             traits |= match flags >> 4 & 0xf {
                 ROOT_PORT => Traits::ROOT_PORT,
                 DOWNSTREAM_PORT => Traits::DOWNSTREAM_PORT,
