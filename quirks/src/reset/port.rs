@@ -9,7 +9,7 @@ use capabilities::{ConfigReader, Sbdf, walk};
 
 use super::platform::{Physical, Platform};
 use crate::Flags;
-use crate::table::{Identity, Traits, find};
+use crate::table::{self, Identity, Traits};
 
 /// What is below a bridge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,7 +85,7 @@ impl Port {
         let found = walk::standard(&bridge).find(|capability| capability.id == CapabilityId::EXPRESS);
         let express = found.map(|capability| capability.offset);
         let identity = Identity::of(&bridge, sbdf, Traits::empty(), express);
-        if find(&identity, &[]).flags.contains(Flags::NO_BUS_RESET) {
+        if table::says(&identity, Flags::NO_BUS_RESET) {
             return None;
         }
         let mut port = Self { sbdf, below: Below::Bus, express: 0, reports_link: false, slot: false };

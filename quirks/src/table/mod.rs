@@ -15,7 +15,7 @@ mod reset;
 mod row;
 mod space;
 
-use crate::Quirks;
+use crate::{Flags, Quirks};
 
 pub use identity::{Identity, Traits};
 pub use raw::RawRow;
@@ -112,11 +112,23 @@ fn run(rows: &'static [Row], first: u32, last: u32) -> &'static [Row] {
 /// given.
 #[must_use]
 pub fn find(of: &Identity, given: &[Row]) -> Quirks {
+    Quirks::NONE.with_rows(of, about(of).chain(given.iter().copied()))
+}
+
+/// Whether a row of the tables says this of a function.
+///
+/// Work: that of [`find`].
+pub(crate) fn says(of: &Identity, flags: Flags) -> bool {
+    let says = |row: &Row| matches!(row.says, Says::Flags(said) if said.contains(flags));
+    about(of).filter(says).any(|row| row.matches(of))
+}
+
+/// The rows about the vendor's families, and those about the device.
+fn about(of: &Identity) -> impl Iterator<Item = Row> {
     let vendor = u32::from(of.vendor) << 16;
     let device = vendor | u32::from(of.device);
     let families = run(&FAMILY_ROWS, vendor, vendor | 0xffff);
-    let devices = run(&ROWS, device, device);
-    Quirks::NONE.with_rows(of, families.iter().chain(devices).chain(given).copied())
+    families.iter().chain(run(&ROWS, device, device)).copied()
 }
 
 impl Quirks {
