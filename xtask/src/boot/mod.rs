@@ -76,7 +76,8 @@ pub(crate) struct Args {
     /// Seconds that a boot may take; 600 if not given, 900 with --q35, where a device model is asked thousands of times.
     #[arg(long)]
     timeout: Option<u64>,
-    /// How often a boot is tried where QEMU delivered an interrupt twice, as it does now and then on a busy machine.
+    /// How often a boot is tried where QEMU delivered an interrupt twice or took Xen's registers for its guest's, as it does now
+    /// and then on a busy machine.
     #[arg(long, default_value_t = 3)]
     attempts: u32,
     /// Print one JSON object instead of the table.

@@ -10,6 +10,7 @@ use super::{
     compare::Difference,
     devices::{DEVICES, Device, HIDDEN, Kind},
     machine::{Data, Iommu},
+    outcome,
     protocol::{self, Interrupts, Verdict},
     session::Seen,
 };
@@ -181,7 +182,7 @@ pub(crate) struct Report {
     rows: Vec<Row>,
     differences: Vec<Difference>,
     errors: Vec<String>,
-    /// Boots that were tried again, since QEMU delivered an interrupt twice.
+    /// Boots that were tried again, since QEMU was suspect.
     retried: u32,
 }
 
@@ -224,10 +225,7 @@ impl Report {
             let _ =
                 write!(text, ", {rest} unexplained and {listed} explained differences from Xen's own vPCI");
         }
-        if self.retried > 0 {
-            let _ =
-                write!(text, " ({} boots were tried again: QEMU delivered an interrupt twice)", self.retried);
-        }
+        text.push_str(&outcome::retried(self.retried));
         text
     }
 

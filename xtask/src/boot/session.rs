@@ -30,6 +30,11 @@ pub(crate) struct Limits {
 /// After a sign of trouble, how long to go on listening for the rest of the message.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// Xen prints the state of the virtual CPU after it.
+const TRIPLE_FAULT: &str = "Triple fault";
+/// `__HYPERVISOR_CS` and the start of `XEN_VIRT_START`, as in that state.
+const IN_XEN: &str = "e008:[<ffff82d0";
+
 /// What a boot showed.
 #[derive(Default)]
 pub(crate) struct Seen {
@@ -251,6 +256,9 @@ impl Running<'_> {
                     ui::say(format!("{}: {text}", self.name));
                     self.trouble = Some((text.to_owned(), Instant::now()));
                 }
+                if let (Some((trouble, _)), "") = (&mut self.trouble, who) {
+                    add_state(trouble, text);
+                }
                 Ok(Some(line))
             }
             Err(RecvTimeoutError::Disconnected) => Ok(None),
@@ -310,16 +318,35 @@ fn without_time(text: &str) -> &str {
     if text.starts_with('[') { text.split_once("] ").map_or(text, |(_, rest)| rest) } else { text }
 }
 
-/// If a boot may have ended so by QEMU's fault.
+/// If a boot may have ended so by QEMU's fault. The summary counts those that are tried again for it.
 ///
 /// When Xen injects an interrupt into dom0 (SVM's EVENTINJ), QEMU delivers it and forgets to clear its note of it
 /// (`exception_index`, in `helper_vmrun`). If another thread of QEMU kicks the virtual CPU before the next exit, the same
 /// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path, where it hits the stack
-/// guard of `ENTRY_TRAMPOLINE` or ends in a triple fault, or with a lock held, where dom0 stalls. Kicks come late on a busy
-/// machine. Both vPCIs meet it. Only the first two are put down to QEMU, and the summary counts them: a stall or a hang can as well be a deadlock in Xen, and what Xen itself says is never QEMU's fault.
+/// guard of `ENTRY_TRAMPOLINE`, or with a lock held, where dom0 stalls. Kicks come late on a busy machine.
+/// Both vPCIs meet it.
+///
+/// Now and then QEMU reports a triple fault of dom0 or of a guest with Xen's registers as those of the virtual CPU (RIP in Xen's
+/// text, by Xen's code selector), which it then cannot run with the guest's page tables.
+///
+/// Nothing else is put down to QEMU: a triple fault in the guest's own code can be a fault of the device's or of Xen's, a stall
+/// or a hang can be a deadlock in Xen, and what Xen says of itself is never QEMU's fault.
 fn emulator_is_suspect(error: &anyhow::Error) -> bool {
     let error = error.to_string();
-    error.contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit") || error.contains("Triple fault")
+    error.contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit")
+        || (error.contains(TRIPLE_FAULT) && error.contains(IN_XEN))
+}
+
+/// Adds to a triple fault where it happened, if that is what the line says and it is not known yet.
+fn add_state(trouble: &mut String, line: &str) {
+    let state = line.strip_prefix("(XEN) ").map(without_time).filter(|text| text.starts_with("RIP:"));
+    if let Some(state) = state
+        && trouble.contains(TRIPLE_FAULT)
+        && !trouble.contains("RIP:")
+    {
+        trouble.push_str("; ");
+        trouble.push_str(state);
+    }
 }
 
 /// If a console line says that Xen or dom0 broke.
@@ -333,7 +360,7 @@ pub(crate) fn is_trouble(line: &str) -> bool {
         "Domain 0 crashed",
         "Hardware Dom0 crashed",
         "Kernel panic",
-        "Triple fault",
+        TRIPLE_FAULT,
         "BUG: ",
         "Oops: ",
         "Call Trace:",
@@ -392,14 +419,34 @@ mod tests {
     fn a_hang_is_never_put_down_to_qemu() {
         let guard = "[   14.7] BUG: ENTRY_TRAMPOLINE stack guard page was hit at (____ptrval____)";
         assert!(emulator_is_suspect(&anyhow!("rust-amd: while lspci: {guard}; the log: x")));
-        let fault = "(XEN) d0v0 Triple fault - invoking HVM shutdown action 1";
-        assert!(
-            is_trouble(fault) && emulator_is_suspect(&anyhow!("rust-amd: while lspci: {fault}; the log: x"))
-        );
         assert!(!emulator_is_suspect(&anyhow!(
             "rust-amd: while lspci: it hangs: not a word for 60 s; the log: x"
         )));
         assert!(!emulator_is_suspect(&anyhow!("rust-amd: while lspci: (XEN) Xen BUG at x.c:1; the log: x")));
+    }
+
+    #[test]
+    fn a_triple_fault_is_put_down_to_qemu_with_xens_registers_only() {
+        let told = |lines: &[&str]| {
+            let mut trouble = "(XEN) d0v1 Triple fault - invoking HVM shutdown action 1".to_owned();
+            assert!(is_trouble(&trouble));
+            for line in lines {
+                add_state(&mut trouble, line);
+            }
+            emulator_is_suspect(&anyhow!("rust-amd: while lspci: {trouble}; the log: x"))
+        };
+        let xens = "(XEN) RIP:    e008:[<ffff82d04022740f>]";
+        let own = "(XEN) RIP:    0010:[<ffffffff81146a40>]";
+        assert!(told(&["(XEN) CPU:    0", xens]));
+        assert!(!told(&["(XEN) CPU:    0", own]));
+        // The state of another virtual CPU, later.
+        assert!(!told(&[own, xens]));
+        // A guest's selector may have that number too.
+        assert!(!told(&["(XEN) RIP:    e008:[<ffffffff81146a40>]"]));
+        assert!(!told(&[]));
+        let mut hang = "it hangs: not a word for 60 s".to_owned();
+        add_state(&mut hang, xens);
+        assert!(!emulator_is_suspect(&anyhow!("{hang}")));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     initramfs::{Archive, COMMON},
     kernel,
     machine::{self, DATA_BYTES, Data, Image, Iommu},
-    outcome::Report,
+    outcome::{Boot, Report},
     session::{self, Session},
 };
 use crate::ui;
@@ -52,12 +52,8 @@ pub(super) fn run(table: Table, common: &Common<'_>) -> Result<()> {
         guest: directory.join("guest.cpio"),
     };
     linux::initramfs(&files.guest, common.kernel, &data.payload)?;
-    let (mut rows, mut errors) = (Vec::new(), Vec::new());
-    for (lines, error) in machine::each(common.iommus, |iommu| boot(table, common, iommu, &files, &data))? {
-        rows.extend(lines);
-        errors.extend(error);
-    }
-    Report::new(rows, errors).finish(common.json)
+    let boots = machine::each(common.iommus, |iommu| boot(table, common, iommu, &files, &data))?;
+    Report::new(boots).finish(common.json)
 }
 
 /// Writes dom0's root file system.
@@ -99,7 +95,7 @@ fn boot(
     iommu: Iommu,
     files: &Files,
     data: &Data,
-) -> Result<(Vec<report::Line>, Option<String>)> {
+) -> Result<Boot<report::Line>> {
     let name = format!("{}-{}", table.name, iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
     initramfs(&archive, iommu, table, common, files, data)?;
@@ -112,8 +108,8 @@ fn boot(
         arguments: &[],
     };
     let session = Session { name, iommu, image, data, limits: common.limits };
-    let (_, seen, result) = session.run_attempts(common.attempts)?;
+    let (attempts, seen, result) = session.run_attempts(common.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok((report::lines(table, iommu, common.names, &seen, data), error))
+    Ok(Boot { lines: report::lines(table, iommu, common.names, &seen, data), error, attempts })
 }

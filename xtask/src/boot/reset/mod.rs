@@ -13,7 +13,7 @@ use super::{
     guest::loader,
     initramfs::Exercise,
     machine::{self, Data, Image, Iommu},
-    outcome::Report,
+    outcome::{Boot, Report},
     session::{self, Session},
     settings,
 };
@@ -36,13 +36,8 @@ pub(super) fn run(common: &Common<'_>) -> Result<()> {
     let data = Data::draw()?;
     let loader = loader::build(common.xen)?;
     let echo_port = machine::echo_server()?;
-    let (mut lines, mut errors) = (Vec::new(), Vec::new());
-    for (some, error) in machine::each(common.iommus, |iommu| boot(common, iommu, &loader, echo_port, &data))?
-    {
-        lines.extend(some);
-        errors.extend(error);
-    }
-    Report::new(lines, errors).finish(common.json)
+    let boots = machine::each(common.iommus, |iommu| boot(common, iommu, &loader, echo_port, &data))?;
+    Report::new(boots).finish(common.json)
 }
 
 fn boot(
@@ -51,7 +46,7 @@ fn boot(
     loader: &Path,
     echo_port: u16,
     data: &Data,
-) -> Result<(Vec<report::Line>, Option<String>)> {
+) -> Result<Boot<report::Line>> {
     let name = format!("reset-{}", iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
     let mut settings = settings(echo_port, rows::ROUNDS);
@@ -79,8 +74,8 @@ fn boot(
         arguments: NATIVE_HOT_PLUG,
     };
     let session = Session { name, iommu, image, data, limits: common.limits };
-    let (_, seen, result) = session.run_attempts(common.attempts)?;
+    let (attempts, seen, result) = session.run_attempts(common.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok((report::lines(iommu, common.names, &seen, data), error))
+    Ok(Boot { lines: report::lines(iommu, common.names, &seen, data), error, attempts })
 }
