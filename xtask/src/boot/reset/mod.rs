@@ -1,6 +1,6 @@
 //! `cargo xtask boot --reset`: devices that the hypervisor resets, and that dom0 works with afterwards.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
@@ -12,6 +12,7 @@ use super::{
     devices::PAIR,
     guest::loader,
     initramfs::Exercise,
+    kernel,
     machine::{self, Data, Image, Iommu},
     outcome::{Boot, Report},
     session::{self, Session},
@@ -25,6 +26,12 @@ const MODULES: &[&str] = &["xen-privcmd"];
 /// Slots are hot-plugged by their ports' registers, as on a machine.
 const NATIVE_HOT_PLUG: &[&str] = &["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"];
 
+/// The files that dom0 has for guests, which own a device and do nothing with it.
+struct Files {
+    loader: PathBuf,
+    tiny: PathBuf,
+}
+
 /// Boots, and reports.
 pub(super) fn run(common: &Common<'_>) -> Result<()> {
     for name in common.names {
@@ -34,16 +41,16 @@ pub(super) fn run(common: &Common<'_>) -> Result<()> {
         );
     }
     let data = Data::draw()?;
-    let loader = loader::build(common.xen)?;
+    let files = Files { loader: loader::build(common.xen)?, tiny: kernel::build()? };
     let echo_port = machine::echo_server()?;
-    let boots = machine::each(common.iommus, |iommu| boot(common, iommu, &loader, echo_port, &data))?;
+    let boots = machine::each(common.iommus, |iommu| boot(common, iommu, &files, echo_port, &data))?;
     Report::new(boots).finish(common.json)
 }
 
 fn boot(
     common: &Common<'_>,
     iommu: Iommu,
-    loader: &Path,
+    files: &Files,
     echo_port: u16,
     data: &Data,
 ) -> Result<Boot<report::Line>> {
@@ -63,7 +70,8 @@ fn boot(
         payload: &data.payload,
     };
     let mut root = exercise.archive(&archive)?;
-    root.copy(loader, "usr/bin/loader")?;
+    root.copy(&files.loader, "usr/bin/loader")?;
+    root.copy(&files.tiny, "tiny.elf")?;
     root.finish()?;
     let image = Image {
         xen: &common.xen.xen,

@@ -148,13 +148,19 @@ row_at_once() {
     check at-once works works nvme0
 }
 
-# delays ADDRESS D3HOT BUS: tells Xen that devices of its kind need so many milliseconds after D3hot and after a bus reset, by rows
-# as quirks/src/table/raw.rs has them.
-delays() {
+# says ADDRESS SAYS:VALUE...: tells Xen so of devices of its kind, by rows as quirks/src/table/raw.rs has them.
+says() {
     ids=$(cut -c 3- "$pci/devices/$1/vendor"):$(cut -c 3- "$pci/devices/$1/device")
-    why=$(loader quirks "$ids:1:$2" "$ids:3:$3")
+    shift
+    given=
+    for row in "$@"; do given="$given $ids:$row"; done
+    why=$(loader quirks $given)
 }
-no_delays() { loader quirks; }
+says_nothing() { loader quirks; }
+# delays ADDRESS D3HOT BUS: they need so many milliseconds after D3hot and after a bus reset.
+delays() { says "$1" "1:$2" "3:$3"; }
+# order ADDRESS METHOD,METHOD...: these reset them, the first one first.
+order() { says "$1" "6:$2"; }
 sleeps() { word "$1" CAP_PM+4.w=3:3; }
 
 # A reset of eleven seconds, which is more than Xen has anyone wait in one call. See loader/guest.h for what `loader watch` says.
@@ -165,7 +171,7 @@ watch() {
     set -- $(cat /tmp/watched)
     outcome=$4 took=$5
     why="$outcome after $took ms and $6 calls"
-    no_delays
+    says_nothing
     [ "$outcome" = done ] && [ "$took" -ge 10900 ] && [ "$6" = 2 ]
 }
 watched() { sed -n "s/^watched.* $1=\([0-9]*\).*/\1/p" /tmp/watched; }
@@ -183,6 +189,45 @@ row_delayed() {
     check delayed all-ones all_ones
     check delayed nobody-waits nobody_waits
     check delayed works works nvme1
+}
+
+# by METHOD KIND: it is reset by that kind, and Xen uses that method.
+by() {
+    answers done "$sbdf" "$2" || return 1
+    why="by $(known method "$sbdf")"
+    [ "$why" = "by $1" ]
+}
+no_function_level() {
+    order "$sbdf" bus && answers EOPNOTSUPP "$sbdf" flr || return 1
+    why="$(known methods "$sbdf"), $(known reason "$sbdf")"
+    [ "$why" = "bus, no-method" ]
+}
+next() { order "$sbdf" bus,flr && by flr flr; }
+# assigned METHOD: it is reset twice, before a guest has it and afterwards, each time by that method. Then it is dom0's again.
+is_clean() { [ "$(known state "$sbdf")" = clean ]; }
+guest() { why=$(loader start --paused --kernel /tiny.elf "$@") && domain=$(echo "$why" | sed -n 's/^domain //p') && [ "$domain" ]; }
+assigned() {
+    counted=$(known count "$sbdf")
+    guest --device "$sbdf" || return 1
+    first=$(known method "$sbdf")
+    why=$(loader destroy "$domain") || return 1
+    until_true 20 is_clean || { why=$(loader function "$sbdf"); return 1; }
+    why="by $first and $(known method "$sbdf"), $(($(known count "$sbdf") - counted)) resets"
+    [ "$why" = "by $1 and $1, 2 resets" ] || return 1
+    loader release "$sbdf" >/dev/null || { why="not given back"; return 1; }
+}
+taken_back() { says_nothing && by flr flr; }
+row_order() {
+    of nvme1
+    check order bus-alone no_function_level
+    check order untouched io_nvme "$sbdf"
+    unbind "$sbdf"
+    check order by-bus by bus hot
+    check order next next
+    check order assigned assigned bus
+    check order taken-back taken_back
+    check order assigned-by-flr assigned flr
+    check order works works nvme1
 }
 
 # meanwhile COMMAND ADDRESS KIND: done while it is reset and reads all ones.
@@ -203,7 +248,7 @@ unplug() {
     unbind "$sbdf" && delays "$sbdf" 5000 0 || return 1
     sleeps "$sbdf"
     meanwhile pull "$sbdf" flr || return 1
-    no_delays
+    says_nothing
     [ "$outcome" = ENODEV ]
 }
 # The port's driver has let go of it, the slot is without power, and the reset that it was taken out of is over.
@@ -227,7 +272,7 @@ frozen() {
     unbind "$sbdf" && delays "$sbdf" 0 5000 || return 1
     before=$(word "$port" CAP_EXP+18.w)
     meanwhile press "$sbdf" hot || return 1
-    no_delays
+    says_nothing
     after=$(word "$port" CAP_EXP+18.w)
     [ "$outcome" = done ] || return 1
     [ "$before" = "$after" ] || { why="Slot Control is $after, was $before"; return 1; }
@@ -257,6 +302,8 @@ first_resets() {
         "io_$kind" "$address"
     done </devices
 }
+# And what it and dom0 take for the first guest.
+first_guest() { ! guest || loader destroy "$domain"; }
 
 # The BARs of all devices are where they were, and as much of them is mapped.
 bars() {
@@ -277,6 +324,7 @@ side_by_side exercise
 step "first resets"
 dmesg -n 4
 first_resets
+first_guest >/dev/null
 bars >/tmp/bars
 state >/tmp/before
 block state-before cat /tmp/before
@@ -291,6 +339,7 @@ row shared-bus
 row refused
 row at-once
 row delayed
+row order
 row unplugged
 row in-use
 check dom0 bars same_bars

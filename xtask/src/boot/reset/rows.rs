@@ -49,6 +49,11 @@ const ROWS: &[Row] = &[
     ),
     row("at-once", &["nvme0"], &["both", "works"]),
     row("delayed", &["nvme1"], &["resets", "all-ones", "nobody-waits", "works"]),
+    row(
+        "order",
+        &["nvme1"],
+        &["bus-alone", "untouched", "by-bus", "next", "assigned", "taken-back", "assigned-by-flr", "works"],
+    ),
     row("unplugged", &["nvme1"], &["ends", "plugged", "frozen", "works"]),
     row("in-use", &["nvme0", "e1000e"], &["nvme", "nvme-recovers", "e1000e", "e1000e-bound-anew"]),
 ];

@@ -165,16 +165,19 @@ bool device_reset_watched(uint32_t host, const char *kind)
     return good;
 }
 
+/* RVPCI_METHOD_* by their bits; in a row about a device, from 1 on. */
+static const char *const method_names[] = { "device", "flr", "advanced-flr", "power", "bus" };
+enum { METHODS = sizeof(method_names) / sizeof(method_names[0]) };
+
 static void print_methods(uint32_t methods)
 {
-    static const char *const names[] = { "device", "flr", "advanced-flr", "power", "bus" };
     const char *comma = "";
 
     printf("%s", methods ? "" : "none");
-    for ( unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++ )
+    for ( unsigned int i = 0; i < METHODS; i++ )
         if ( methods >> i & 1 )
         {
-            printf("%s%s", comma, names[i]);
+            printf("%s%s", comma, method_names[i]);
             comma = ",";
         }
 }
@@ -208,20 +211,43 @@ bool device_function(uint32_t host)
     return true;
 }
 
-/* VENDOR:DEVICE:SAYS:VALUE, the ids hexadecimal, the others the numbers of quirks::table::RawRow. */
+/* METHOD[,METHOD...], the first one first. */
+static bool parse_order(const char *text, uint8_t order[METHODS])
+{
+    for ( unsigned int at = 0; at < METHODS; at++ )
+    {
+        size_t length = strcspn(text, ",");
+        unsigned int i = 0;
+
+        while ( i < METHODS && (strncmp(method_names[i], text, length) || method_names[i][length]) )
+            i++;
+        if ( i == METHODS )
+            return false;
+        order[at] = i + 1;
+        if ( !text[length] )
+            return true;
+        text += length + 1;
+    }
+
+    return false;
+}
+
+/* VENDOR:DEVICE:SAYS:VALUE, the ids hexadecimal, the others the numbers of quirks::table::RawRow; the value of an order, its methods. */
 static bool parse_quirk(const char *text, struct rvpci_quirk *row)
 {
-    unsigned int vendor, device, says, value;
+    unsigned int vendor, device, says;
     int used = 0;
 
-    if ( sscanf(text, "%4x:%4x:%u:%u%n", &vendor, &device, &says, &value, &used) != 4 || text[used] )
+    if ( sscanf(text, "%4x:%4x:%u:%n", &vendor, &device, &says, &used) != 3 || !used )
         return false;
     *row = (struct rvpci_quirk) {
         .vendor = vendor, .first = device, .last = device, .mask = 0xffff, .revision_last = 0xff, .says = says,
-        .value = value,
     };
+    text += used;
+    if ( says == RVPCI_SAYS_ORDER )
+        return parse_order(text, row->order);
 
-    return true;
+    return sscanf(text, "%u%n", &row->value, &used) == 1 && !text[used];
 }
 
 bool quirks_set(char *const *rows, unsigned int count)
