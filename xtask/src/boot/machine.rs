@@ -287,6 +287,12 @@ pub(crate) fn each<T: Send>(iommus: &[Iommu], boot: impl Fn(Iommu) -> Result<T> 
     Ok(all)
 }
 
+/// Whether QEMU has a kind of device.
+pub(crate) fn has(kind: &str) -> Result<bool> {
+    let list = run::output(Command::new("qemu-system-x86_64").args(["-device", "help"]))?;
+    Ok(list.contains(&format!("name \"{kind}\"")))
+}
+
 /// Where a boot keeps its disks and logs.
 pub(crate) fn directory(name: &str) -> Result<PathBuf> {
     run::directory(run::target().join("boot").join(name))

@@ -31,6 +31,8 @@ pub(super) struct Boot<L> {
     pub error: Option<String>,
     /// How often it was tried; more than once where QEMU was suspect.
     pub attempts: u32,
+    /// What could not be tried in this machine.
+    pub untried: Vec<String>,
 }
 
 /// What a summary says of boots that were tried again; nothing if there were none.
@@ -51,18 +53,21 @@ pub(super) struct Report<L> {
     errors: Vec<String>,
     /// Boots that were tried again, since QEMU was suspect.
     retried: u32,
+    /// What could not be tried in these machines: no rows.
+    untried: Vec<String>,
 }
 
 impl<L: Line> Report<L> {
     /// Gathers the lines of all boots, and what ended boots early.
     pub(super) fn new(boots: Vec<Boot<L>>) -> Self {
-        let (mut rows, mut errors, mut retried) = (Vec::new(), Vec::new(), 0);
+        let (mut rows, mut errors, mut retried, mut untried) = (Vec::new(), Vec::new(), 0, Vec::new());
         for boot in boots {
             rows.extend(boot.lines);
             errors.extend(boot.error);
             retried += boot.attempts - 1;
+            untried.extend(boot.untried);
         }
-        Self { pass: errors.is_empty() && rows.iter().all(L::passed), rows, errors, retried }
+        Self { pass: errors.is_empty() && rows.iter().all(L::passed), rows, errors, retried, untried }
     }
 
     /// Prints it, and is an error if anything failed.
@@ -72,8 +77,8 @@ impl<L: Line> Report<L> {
         } else {
             println!("{}", self.table());
         }
-        for error in &self.errors {
-            ui::say(error);
+        for text in self.untried.iter().chain(&self.errors) {
+            ui::say(text);
         }
         ensure!(self.pass, "{}", self.summary());
         ui::say(format!("PASS: {}", self.summary()));
@@ -118,7 +123,7 @@ mod tests {
     }
 
     fn boot(lines: Vec<One>) -> Boot<One> {
-        Boot { lines, error: None, attempts: 1 }
+        Boot { lines, error: None, attempts: 1, untried: Vec::new() }
     }
 
     #[test]

@@ -111,5 +111,10 @@ fn boot(
     let (attempts, seen, result) = session.run_attempts(common.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok(Boot { lines: report::lines(table, iommu, common.names, &seen, data), error, attempts })
+    Ok(Boot {
+        lines: report::lines(table, iommu, common.names, &seen, data),
+        error,
+        attempts,
+        untried: Vec::new(),
+    })
 }

@@ -9,7 +9,7 @@ mod rows;
 
 use super::{
     Common,
-    devices::PAIR,
+    devices::{Device, IGB, PAIR},
     guest::loader,
     initramfs::Exercise,
     kernel,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::ui;
 
-/// Hypercalls from user space.
-const MODULES: &[&str] = &["xen-privcmd"];
+/// Hypercalls from user space, and the driver of a card that not every QEMU has.
+const MODULES: &[&str] = &["xen-privcmd", "igb"];
 
 /// Slots are hot-plugged by their ports' registers, as on a machine.
 const NATIVE_HOT_PLUG: &[&str] = &["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"];
@@ -32,12 +32,21 @@ struct Files {
     tiny: PathBuf,
 }
 
+/// The machine's devices beside those that every machine has.
+fn more(iommu: Iommu) -> Result<Vec<Device>> {
+    // QEMU's AMD IOMMU takes functions behind ports for those of bus 0, and 00:00.1 is none.
+    let pair = if iommu == Iommu::Intel { PAIR } else { &[] };
+    let card = machine::has(IGB.name)?.then_some(IGB);
+    Ok(pair.iter().copied().chain(card).collect())
+}
+
 /// Boots, and reports.
 pub(super) fn run(common: &Common<'_>) -> Result<()> {
+    let machines = common.iommus.iter().map(|iommu| more(*iommu)).collect::<Result<Vec<_>>>()?;
     for name in common.names {
         ensure!(
-            common.iommus.iter().any(|iommu| rows::of(*iommu, &[]).any(|row| row.name == name)),
-            "there is no row {name}, or not with this IOMMU; docs/reset.md has them"
+            machines.iter().any(|more| rows::of(more, &[]).any(|row| row.name == name)),
+            "there is no row {name}, or not in this machine; docs/reset.md has them"
         );
     }
     let data = Data::draw()?;
@@ -57,15 +66,14 @@ fn boot(
     let name = format!("reset-{}", iommu.name());
     let archive = machine::directory(&name)?.join("initramfs.cpio");
     let mut settings = settings(echo_port, rows::ROUNDS);
-    let wanted: Vec<&str> = rows::of(iommu, common.names).map(|row| row.name).collect();
+    let more = more(iommu)?;
+    let wanted: Vec<&str> = rows::of(&more, common.names).map(|row| row.name).collect();
     settings.insert("rows", wanted.join(" "));
-    // QEMU's AMD IOMMU takes functions behind ports for those of bus 0, and 00:00.1 is none.
-    let more = if iommu == Iommu::Intel { PAIR } else { &[] };
     let exercise = Exercise {
         init: include_bytes!("reset.sh"),
         kernel: common.kernel,
         modules: MODULES,
-        more,
+        more: &more,
         settings: &settings,
         payload: &data.payload,
     };
@@ -78,12 +86,13 @@ fn boot(
         kernel: &common.kernel.image,
         initramfs: &archive,
         options: "",
-        more,
+        more: &more,
         arguments: NATIVE_HOT_PLUG,
     };
     let session = Session { name, iommu, image, data, limits: common.limits };
     let (attempts, seen, result) = session.run_attempts(common.attempts)?;
     let error = result.err().map(|error| format!("{error:#}\n{}", session::last_words(&session)));
     ui::say(format!("{}: {:.0} s", session.name, seen.seconds));
-    Ok(Boot { lines: report::lines(iommu, common.names, &seen, data), error, attempts })
+    let lines = report::lines(iommu, &more, common.names, &seen, data);
+    Ok(Boot { lines, error, attempts, untried: report::untried(iommu, &more, common.names) })
 }

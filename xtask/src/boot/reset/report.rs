@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::rows::{self, Row};
 use crate::boot::{
-    devices::{DEVICES, PAIR},
+    devices::{DEVICES, Device},
     machine::{Data, Iommu},
     outcome,
     protocol::Verdict,
@@ -43,8 +43,18 @@ impl outcome::Line for Line {
     }
 }
 
+/// The rows that this machine has no devices for.
+pub(super) fn untried(iommu: Iommu, more: &[Device], names: &[String]) -> Vec<String> {
+    rows::named(names)
+        .filter_map(|row| {
+            let device = row.missing(more)?;
+            Some(format!("NOT TRIED: {} on {}: this machine has no {device}", row.name, iommu.name()))
+        })
+        .collect()
+}
+
 /// The lines of one boot.
-pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
+pub(super) fn lines(iommu: Iommu, more: &[Device], names: &[String], seen: &Seen, data: &Data) -> Vec<Line> {
     let line = |row: &str, devices: &[&str]| Line {
         iommu,
         row: row.to_owned(),
@@ -53,10 +63,10 @@ pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) ->
         failed: Vec::new(),
         passed: false,
     };
-    let mut lines: Vec<Line> = rows::of(iommu, names)
+    let mut lines: Vec<Line> = rows::of(more, names)
         .map(|row| {
             let mut line = line(row.name, row.devices);
-            judge(row, &mut line, seen, data);
+            judge(row, more, &mut line, seen, data);
             line
         })
         .collect();
@@ -77,9 +87,9 @@ pub(super) fn lines(iommu: Iommu, names: &[String], seen: &Seen, data: &Data) ->
     lines
 }
 
-fn judge(row: &Row, line: &mut Line, seen: &Seen, data: &Data) {
+fn judge(row: &Row, more: &[Device], line: &mut Line, seen: &Seen, data: &Data) {
     // What its devices did before anything was reset; all of it, or nothing after it says much.
-    for device in DEVICES.iter().chain(PAIR).filter(|d| row.devices.contains(&d.name)) {
+    for device in DEVICES.iter().chain(more).filter(|d| row.devices.contains(&d.name)) {
         let checks = required(device.kind, false).into_iter().map(|name| checked(device, name, seen, data));
         line.failed.extend(checks.filter_map(|c| Some(format!("{} {}", device.name, c.err()?))));
     }
@@ -104,6 +114,7 @@ fn check(row: &str, name: &str, line: &mut Line, seen: &Seen) {
 mod tests {
     use super::*;
     use crate::boot::{
+        devices::{IGB, PAIR},
         whole::tests::{state, told},
         xen_state::XenState,
     };
@@ -117,7 +128,7 @@ mod tests {
                 seen.transcript.take(&format!("check {} {name} ok {detail}", device.name));
             }
         }
-        for row in rows::of(Iommu::Intel, &[]) {
+        for row in rows::of(PAIR, &[]) {
             for name in row.checks {
                 seen.transcript.take(&format!("check {} {name} ok done after 104 ms", row.name));
             }
@@ -135,8 +146,8 @@ mod tests {
         let data = Data::draw().unwrap();
         let mut seen = good(&data);
         change(&mut seen);
-        let lines = lines(Iommu::Intel, &[], &seen, &data);
-        assert_eq!(lines.len(), rows::of(Iommu::Intel, &[]).count() + 1);
+        let lines = lines(Iommu::Intel, PAIR, &[], &seen, &data);
+        assert_eq!(lines.len(), rows::of(PAIR, &[]).count() + 1);
         assert!(lines.iter().all(|l| l.passed == l.failed.is_empty()));
         lines.iter().flat_map(|l| l.failed.iter().map(|f| format!("{}: {f}", l.row))).collect()
     }
@@ -149,14 +160,30 @@ mod tests {
     #[test]
     fn a_boot_that_ends_early_fails_every_row() {
         let data = Data::draw().unwrap();
-        assert!(lines(Iommu::Amd, &[], &Seen::default(), &data).iter().all(|l| !l.passed));
+        assert!(lines(Iommu::Amd, &[], &[], &Seen::default(), &data).iter().all(|l| !l.passed));
     }
 
     #[test]
     fn only_the_rows_that_are_named_are_judged() {
         let data = Data::draw().unwrap();
-        let lines = lines(Iommu::Intel, &["at-once".to_owned()], &good(&data), &data);
+        let lines = lines(Iommu::Intel, PAIR, &["at-once".to_owned()], &good(&data), &data);
         assert_eq!(lines.iter().map(|l| l.row.as_str()).collect::<Vec<_>>(), ["at-once", "dom0"]);
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_said_and_not_judged() {
+        let data = Data::draw().unwrap();
+        let has = |more: &[Device], row: &str| {
+            lines(Iommu::Amd, more, &[], &good(&data), &data).iter().any(|line| line.row == row)
+        };
+        assert!(!has(PAIR, "igb") && !has(&[IGB], "shared-bus"));
+        assert!(has(PAIR, "shared-bus") && has(&[IGB], "igb"));
+        assert_eq!(untried(Iommu::Intel, PAIR, &[]), ["NOT TRIED: igb on intel: this machine has no igb"]);
+        assert_eq!(
+            untried(Iommu::Amd, &[IGB], &[]),
+            ["NOT TRIED: shared-bus on amd: this machine has no nvme3"]
+        );
+        assert_eq!(untried(Iommu::Amd, &[], &["flr".to_owned()]), [""; 0]);
     }
 
     #[test]

@@ -56,6 +56,7 @@ many() {
 }
 
 row_flr() { check flr resets many nvme0 flr flr 95; }
+row_igb() { check igb resets many igb flr flr 95 10; }
 row_power() { check power resets many e1000e flr power 15; }
 row_bus() {
     check bus resets many nvme1 hot bus 95
@@ -329,7 +330,8 @@ bars >/tmp/bars
 state >/tmp/before
 block state-before cat /tmp/before
 ask before
-# The network card waits for its link most of the time.
+# The network cards wait for their links most of the time.
+row igb &
 row power &
 row flr
 row bus

@@ -1,6 +1,6 @@
 //! What is reset, and what has to come of it.
 
-use crate::boot::machine::Iommu;
+use crate::boot::devices::{DEVICES, Device};
 
 /// How often a device is reset.
 pub(super) const ROUNDS: u32 = 50;
@@ -13,24 +13,27 @@ pub(super) struct Row {
     pub devices: &'static [&'static str],
     /// What it has to check.
     pub checks: &'static [&'static str],
-    /// Only with this IOMMU.
-    pub only: Option<Iommu>,
+}
+
+impl Row {
+    /// A device of it that a machine with these beside the usual ones has not.
+    pub(super) fn missing(&self, more: &[Device]) -> Option<&'static str> {
+        self.devices.iter().find(|name| DEVICES.iter().chain(more).all(|d| d.name != **name)).copied()
+    }
 }
 
 const fn row(name: &'static str, devices: &'static [&'static str], checks: &'static [&'static str]) -> Row {
-    Row { name, devices, checks, only: None }
+    Row { name, devices, checks }
 }
 
 /// All of them, in their order.
 const ROWS: &[Row] = &[
     row("flr", &["nvme0"], &["resets"]),
+    row("igb", &["igb"], &["resets"]),
     row("power", &["e1000e"], &["resets"]),
     row("bus", &["nvme1"], &["resets", "function-level"]),
     row("bus-only", &["xhci"], &["function-level", "resets"]),
-    Row {
-        only: Some(Iommu::Intel),
-        ..row("shared-bus", &["nvme3", "xhci3"], &["in-use", "untouched", "idle", "work"])
-    },
+    row("shared-bus", &["nvme3", "xhci3"], &["in-use", "untouched", "idle", "work"]),
     row(
         "refused",
         &["nvme0", "ahci"],
@@ -58,23 +61,27 @@ const ROWS: &[Row] = &[
     row("in-use", &["nvme0", "e1000e"], &["nvme", "nvme-recovers", "e1000e", "e1000e-bound-anew"]),
 ];
 
-/// The rows for a machine with this IOMMU; those that are named, or all if none is.
-pub(super) fn of(iommu: Iommu, names: &[String]) -> impl Iterator<Item = &'static Row> {
-    let wanted = move |row: &&Row| names.is_empty() || names.iter().any(|n| n == row.name);
-    ROWS.iter().filter(move |row| row.only.is_none_or(|only| only == iommu)).filter(wanted)
+/// The rows that are named, or all if none is.
+pub(super) fn named(names: &[String]) -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().filter(move |row| names.is_empty() || names.iter().any(|n| n == row.name))
+}
+
+/// Those of them for a machine with these devices beside the usual ones.
+pub(super) fn of(more: &[Device], names: &[String]) -> impl Iterator<Item = &'static Row> {
+    named(names).filter(move |row| row.missing(more).is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::devices::{DEVICES, PAIR};
+    use crate::boot::devices::{IGB, PAIR};
 
     const SCRIPT: &str = include_str!("reset.sh");
 
     #[test]
     fn every_device_is_in_the_machine() {
         for name in ROWS.iter().flat_map(|row| row.devices) {
-            assert!(DEVICES.iter().chain(PAIR).any(|device| device.name == *name), "{name}");
+            assert!(DEVICES.iter().chain(PAIR).chain([&IGB]).any(|device| device.name == *name), "{name}");
         }
     }
 

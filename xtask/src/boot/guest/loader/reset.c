@@ -232,7 +232,10 @@ static bool parse_order(const char *text, uint8_t order[METHODS])
     return false;
 }
 
-/* VENDOR:DEVICE:SAYS:VALUE, the ids hexadecimal, the others the numbers of quirks::table::RawRow; the value of an order, its methods. */
+/*
+ * VENDOR:DEVICE:SAYS:VALUE, the ids hexadecimal, the others the numbers of quirks::table::RawRow; the value of an order is its
+ * methods.
+ */
 static bool parse_quirk(const char *text, struct rvpci_quirk *row)
 {
     unsigned int vendor, device, says;
