@@ -56,7 +56,7 @@ many() {
 }
 
 row_flr() { check flr resets many nvme0 flr flr 95; }
-row_igb() { check igb resets many igb flr flr 95 10; }
+row_igb() { check igb resets many igb flr flr 95; }
 row_power() { check power resets many e1000e flr power 15; }
 row_bus() {
     check bus resets many nvme1 hot bus 95
