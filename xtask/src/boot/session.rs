@@ -34,6 +34,9 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const TRIPLE_FAULT: &str = "Triple fault";
 /// `__HYPERVISOR_CS` and the start of `XEN_VIRT_START`, as in that state.
 const IN_XEN: &str = "e008:[<ffff82d0";
+/// What its flags come after, and the one that lets interrupts in.
+const FLAGS: &str = "RFLAGS:";
+const INTERRUPTS: u64 = 1 << 9;
 
 /// What a boot showed.
 #[derive(Default)]
@@ -323,27 +326,31 @@ fn without_time(text: &str) -> &str {
 /// When Xen injects an interrupt into dom0 (SVM's EVENTINJ), QEMU delivers it and forgets to clear its note of it
 /// (`exception_index`, in `helper_vmrun`). If another thread of QEMU kicks the virtual CPU before the next exit, the same
 /// interrupt is delivered a second time, also where dom0 has interrupts disabled: in an entry path, where it hits the stack
-/// guard of `ENTRY_TRAMPOLINE`, or with a lock held, where dom0 stalls. Kicks come late on a busy machine.
-/// Both vPCIs meet it.
+/// guard of `ENTRY_TRAMPOLINE` or ends in a triple fault, or with a lock held, where dom0 stalls. Kicks come late on a busy
+/// machine. Both vPCIs meet it.
 ///
 /// Now and then QEMU reports a triple fault of dom0 or of a guest with Xen's registers as those of the virtual CPU (RIP in Xen's
 /// text, by Xen's code selector), which it then cannot run with the guest's page tables.
 ///
-/// Nothing else is put down to QEMU: a triple fault in the guest's own code can be a fault of the device's or of Xen's, a stall
-/// or a hang can be a deadlock in Xen, and what Xen says of itself is never QEMU's fault.
+/// Nothing else is put down to QEMU: a triple fault where the guest takes interrupts can be a fault of the device's or of Xen's, a
+/// stall or a hang can be a deadlock in Xen, and what Xen says of itself is never QEMU's fault.
 fn emulator_is_suspect(error: &anyhow::Error) -> bool {
     let error = error.to_string();
     error.contains("BUG: ENTRY_TRAMPOLINE stack guard page was hit")
-        || (error.contains(TRIPLE_FAULT) && error.contains(IN_XEN))
+        || (error.contains(TRIPLE_FAULT) && (error.contains(IN_XEN) || takes_no_interrupts(&error)))
 }
 
-/// Adds to a triple fault where it happened, if that is what the line says and it is not known yet.
+/// Whether the flags that Xen printed have interrupts disabled.
+fn takes_no_interrupts(text: &str) -> bool {
+    let flags = text.split_once(FLAGS).and_then(|(_, rest)| rest.split_whitespace().next());
+    flags.and_then(|flags| u64::from_str_radix(flags, 16).ok()).is_some_and(|flags| flags & INTERRUPTS == 0)
+}
+
+/// Adds to a triple fault where it happened and with which flags, if that is what the line says and it is not known yet.
 fn add_state(trouble: &mut String, line: &str) {
-    let state = line.strip_prefix("(XEN) ").map(without_time).filter(|text| text.starts_with("RIP:"));
-    if let Some(state) = state
-        && trouble.contains(TRIPLE_FAULT)
-        && !trouble.contains("RIP:")
-    {
+    let Some(state) = line.strip_prefix("(XEN) ").map(without_time) else { return };
+    let is_new = |name| state.starts_with(name) && !trouble.contains(name);
+    if trouble.contains(TRIPLE_FAULT) && ["RIP:", FLAGS].into_iter().any(is_new) {
         trouble.push_str("; ");
         trouble.push_str(state);
     }
@@ -426,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_triple_fault_is_put_down_to_qemu_with_xens_registers_only() {
+    fn a_triple_fault_is_put_down_to_qemu_with_xens_registers_or_without_interrupts_only() {
         let told = |lines: &[&str]| {
             let mut trouble = "(XEN) d0v1 Triple fault - invoking HVM shutdown action 1".to_owned();
             assert!(is_trouble(&trouble));
@@ -438,6 +445,10 @@ mod tests {
         let xens = "(XEN) RIP:    e008:[<ffff82d04022740f>]";
         let own = "(XEN) RIP:    0010:[<ffffffff81146a40>]";
         assert!(told(&["(XEN) CPU:    0", xens]));
+        let flags = |flags| format!("(XEN) RFLAGS: {flags}   CONTEXT: hvm guest (d0v1)");
+        assert!(told(&[xens, &flags("0000000000000246")]));
+        assert!(told(&[own, &flags("0000000000000047")]));
+        assert!(!told(&[own, &flags("0000000000000246")]));
         assert!(!told(&["(XEN) CPU:    0", own]));
         // The state of another virtual CPU, later.
         assert!(!told(&[own, xens]));
