@@ -483,7 +483,7 @@ fn check(identity: &Identity, done: Done) {
             bars[0].trapped = true;
             with(&bars, &|subject| assert_eq!(ports(subject), 1 << 2));
         }
-        // Such ports are in no BAR, and nothing maps them: all there is, is the row.
+        // Such ports are in no BAR, and nothing maps them: the row `mirror` of `boot --guest` reads them.
         NoLegacyPorts => {}
         Hidden { from, to } => assert_hidden(&mut given(identity, &[]), from, to),
         HiddenCapability { body } => {

@@ -33,6 +33,7 @@ pub(crate) fn run(words: Words<'_>) {
         result(function, "own-bytes", own_bytes(function, shown));
         if mirror::has(function) {
             result(function, "mirror", mirror::check(function));
+            result(function, "legacy-ports", mirror::legacy_ports());
         }
         if let Some(ids) = words.value("ids") {
             let found = function.ids();

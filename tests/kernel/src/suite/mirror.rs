@@ -1,8 +1,10 @@
 //! Configuration space in a BAR: ATI's display controllers show their first 256 bytes from F00h of BAR 2 on, as QEMU's
 //! `ati-vga` does. A guest finds there what configuration space shows it, and what it writes there is written so.
 
+use core::ops::RangeInclusive;
+
 use crate::{
-    memory,
+    cpu, memory,
     pci::{
         Function,
         bar::{self, Bar},
@@ -18,6 +20,8 @@ const MIRROR: u64 = 0xf00;
 const BYTES: u16 = 0x100;
 /// The size of the frame buffer, which is BAR 0: a register of the same page.
 const MEMORY_SIZE: u64 = 0xf8;
+/// VGA's ports: ATI's way to configuration space is 3C3h, NVIDIA's 3D0h and 3D4h.
+const VGA: RangeInclusive<u16> = 0x3b0..=0x3df;
 
 /// Whether it is one of those.
 pub(crate) fn has(function: Function) -> bool {
@@ -51,6 +55,19 @@ pub(crate) fn check(function: Function) -> Result<u32, Fault> {
     compared += same(function, mirror)?;
     function.command(0, MEMORY_SPACE);
     Ok(compared)
+}
+
+/// VGA's ports, behind which such a controller shows configuration space as well, are not there. How many.
+pub(crate) fn legacy_ports() -> Result<u32, Fault> {
+    for port in VGA {
+        let seen = cpu::port_read(port, 1);
+        ensure(seen == 0xff, "a port of VGA's shows something", u64::from(port) << 32 | u64::from(seen))?;
+    }
+    for port in VGA.step_by(4) {
+        let seen = cpu::port_read(port, 4);
+        ensure(seen == u32::MAX, "ports of VGA's show something", u64::from(port) << 32 | u64::from(seen))?;
+    }
+    Ok(VGA.count() as u32)
 }
 
 /// Fills the start of the frame buffer and reads it back. How many dwords.

@@ -90,7 +90,7 @@ const ROWS: &[Row] = &[
         name: "mirror",
         devices: &[("ati", None)],
         options: UNRESET,
-        checks: &[&["mirror"]],
+        checks: &[&["mirror", "legacy-ports"]],
         refused: &["bar-moved"],
         ..TINY
     },
