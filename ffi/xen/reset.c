@@ -690,7 +690,7 @@ static struct vpci_physical *next_due(void)
     return first;
 }
 
-/* One step of one reset, so that no more is between others' and this CPU. */
+/* One step of one reset: whoever needs this CPU waits for no more. */
 static void cf_check run(void *unused)
 {
     struct vpci_physical *physical;
