@@ -128,9 +128,10 @@ bool vpci_is_behind(pci_sbdf_t sbdf, uint32_t bridge)
 
 bool vpci_is_idle(const struct pci_dev *pdev)
 {
-    return pdev->domain == dom_io ||
-           (is_hardware_domain(pdev->domain) && has_vpci(pdev->domain) &&
-            !(pci_conf_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MASTER));
+    return !vpci_is_being_reset(pdev->sbdf) &&
+           (pdev->domain == dom_io ||
+            (is_hardware_domain(pdev->domain) && has_vpci(pdev->domain) &&
+             !(pci_conf_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_MASTER)));
 }
 
 bool vpci_is_credible(const struct vpci_physical *physical,

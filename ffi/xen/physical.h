@@ -104,8 +104,8 @@ uint32_t vpci_bridge_above(pci_sbdf_t sbdf);
 bool vpci_is_behind(pci_sbdf_t sbdf, uint32_t bridge);
 
 /*
- * Whether nobody would miss what a bus reset takes: it is in quarantine, or a PVH hardware domain's, which does not have it
- * master the bus. The list of devices is locked.
+ * Whether nobody would miss what a bus reset takes: no reset has it, and it is in quarantine, or a PVH hardware domain's,
+ * which does not have it master the bus. The list of devices is locked.
  */
 bool vpci_is_idle(const struct pci_dev *pdev);
 

@@ -347,12 +347,12 @@ static int cf_check add_member(struct pci_dev *pdev, void *arg)
     struct vpci_physical *first = arg, *physical;
 
     if ( !vpci_is_behind(pdev->sbdf, first->bridge) ||
-         pdev->sbdf.sbdf == first->sbdf.sbdf ||
+         pdev->sbdf.sbdf == first->sbdf.sbdf || !vpci_is_idle(pdev) ||
          first->nr_members == MAX_MEMBERS )
         return 0;
 
     physical = vpci_physical(pdev->sbdf, true);
-    if ( physical && !is_busy(physical) && vpci_is_idle(pdev) )
+    if ( physical && !is_busy(physical) )
         first->member[first->nr_members++] = physical;
 
     return 0;
@@ -374,9 +374,9 @@ static int cf_check check_member(struct pci_dev *pdev, void *arg)
         return 0;
 
     physical = vpci_physical(pdev->sbdf, false);
-    behind->all = behind->all && physical && !is_busy(physical) &&
+    behind->all = behind->all && physical && vpci_is_idle(pdev) &&
                   is_member(behind->first, physical) && physical->learnt &&
-                  vpci_is_idle(pdev);
+                  !is_busy(physical);
 
     return 0;
 }
