@@ -1129,6 +1129,34 @@ void rvpci_device_detach(struct rvpci_domain *domain,
                          struct rvpci_device *device);
 
 /**
+ * Adds a register to a device.
+ *
+ * Lock: shared, and the device's. Work: linear in the registers.
+ * Returns 0; -EINVAL for a register that cannot be, -EEXIST if it overlaps another, -ENOSPC if there is no room.
+ *
+ * # Safety
+ *
+ * `device` is a device, and `register` can be read.
+ */
+int32_t rvpci_define(struct rvpci_device *device,
+                     const struct rvpci_register *register_);
+
+/**
+ * Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. PIRQs of
+ * MSI or MSI-X are given back.
+ *
+ * Lock: shared, and the device's. Work: at most 1,100 configuration reads, and the device's MSI-X vectors.
+ * Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range.
+ *
+ * # Safety
+ *
+ * `device` is a device.
+ */
+int32_t rvpci_hide_capability(struct rvpci_device *device,
+                              uint32_t id,
+                              bool extended);
+
+/**
  * Reads `bytes` (1, 2 or 4) at `offset` of a device as its domain does; all ones for an access that
  * `rvpci_access_allowed` refuses.
  *
@@ -1187,34 +1215,6 @@ int32_t rvpci_mmio_write(struct rvpci_device *device,
                          uint32_t bytes,
                          uint64_t value,
                          uint32_t locked);
-
-/**
- * Adds a register to a device.
- *
- * Lock: shared, and the device's. Work: linear in the registers.
- * Returns 0; -EINVAL for a register that cannot be, -EEXIST if it overlaps another, -ENOSPC if there is no room.
- *
- * # Safety
- *
- * `device` is a device, and `register` can be read.
- */
-int32_t rvpci_define(struct rvpci_device *device,
-                     const struct rvpci_register *register_);
-
-/**
- * Takes the first capability with this ID out of a device's list, standard or `extended`, and hides its body. PIRQs of
- * MSI or MSI-X are given back.
- *
- * Lock: shared, and the device's. Work: at most 1,100 configuration reads, and the device's MSI-X vectors.
- * Returns 0; -ENOENT if there is none, -EINVAL for an ID out of range.
- *
- * # Safety
- *
- * `device` is a device.
- */
-int32_t rvpci_hide_capability(struct rvpci_device *device,
-                              uint32_t id,
-                              bool extended);
 
 /**
  * The version of this interface, `RVPCI_ABI_VERSION` of the header it was built with.

@@ -14,6 +14,7 @@
 #![no_std]
 
 mod abi;
+mod access;
 mod device;
 mod domain;
 #[cfg(feature = "guest")]
@@ -33,6 +34,7 @@ mod server;
 mod withdraw;
 
 pub use abi::*;
+pub use access::*;
 pub use device::*;
 pub use domain::*;
 #[cfg(feature = "guest")]

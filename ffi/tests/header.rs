@@ -55,8 +55,10 @@ fn exports() -> String {
     };
     config.export.exclude = vec!["SLOT_BYTES".to_owned()];
     let builder = cbindgen::Builder::new().with_config(config);
-    let sources =
-        ["abi", "domain", "device", "query", "guest", "mch", "server", "physical", "reset", "withdraw"];
+    let sources = [
+        "abi", "domain", "device", "access", "query", "guest", "mch", "server", "physical", "reset",
+        "withdraw",
+    ];
     let builder = sources.iter().fold(builder, |b, name| b.with_src(root().join(format!("src/{name}.rs"))));
     let mut text = Vec::new();
     builder.generate().expect("the sources parse").write(&mut text);
